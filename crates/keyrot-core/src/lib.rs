@@ -1,0 +1,30 @@
+//! Core of keyrot: keys, quota accounting, cooldowns and the pool. No network, no SDK; time,
+//! randomness and configuration are arguments.
+
+mod clock;
+mod cooldown;
+mod error;
+mod key;
+mod limit;
+mod outcome;
+mod request;
+mod scope;
+mod secret;
+mod vars;
+
+pub use secrecy;
+
+pub use crate::clock::{Clock, ManualClock, Sleep, SystemClock};
+pub use crate::cooldown::Backoff;
+pub use crate::error::{AcquireError, Attempt, ConfigError, Exhausted, NO_KEYS, RunEnd, RunError};
+pub use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
+pub use crate::limit::{
+    Ask, Candidate, Disposition, Grant, Group, GroupUsage, LimiterError, LimiterErrorKind, Millis,
+    RateLimiter, Refusal, Reservation, Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot,
+    Span, Verdict,
+};
+pub use crate::outcome::{Blame, Classify, Effect, LearnedLimit, Outcome, Quota, Reason, Scope, Usage};
+pub use crate::request::KeyRequest;
+pub use crate::scope::ScopeRecord;
+pub use crate::secret::{MemoryStore, SecretError, SecretErrorKind, SecretStore};
+pub use crate::vars::{Vars, parse_duration};
