@@ -1,6 +1,8 @@
 //! Core of keyrot: keys, quota accounting, cooldowns and the pool. No network, no SDK; time,
 //! randomness and configuration are arguments.
 
+mod cached;
+mod cached_slot;
 mod clock;
 mod cooldown;
 mod day;
@@ -24,6 +26,8 @@ mod vars;
 
 pub use secrecy;
 
+pub use crate::cached::SecretCache;
+pub use crate::cached_slot::VersionedSecret;
 pub use crate::clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use crate::cooldown::Backoff;
 pub use crate::day::pacific_day_end;
