@@ -3,10 +3,14 @@
 
 mod clock;
 mod cooldown;
+mod day;
 mod error;
 mod key;
 mod limit;
+mod local_limiter;
 mod outcome;
+mod pace;
+mod quota;
 mod request;
 mod scope;
 mod secret;
@@ -16,6 +20,7 @@ pub use secrecy;
 
 pub use crate::clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use crate::cooldown::Backoff;
+pub use crate::day::pacific_day_end;
 pub use crate::error::{AcquireError, Attempt, ConfigError, Exhausted, NO_KEYS, RunEnd, RunError};
 pub use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
 pub use crate::limit::{
@@ -23,7 +28,9 @@ pub use crate::limit::{
     RateLimiter, Refusal, Reservation, Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot,
     Span, Verdict,
 };
+pub use crate::local_limiter::LocalLimiter;
 pub use crate::outcome::{Blame, Classify, Effect, LearnedLimit, Outcome, Quota, Reason, Scope, Usage};
+pub use crate::quota::{Admitted, Denied, QuotaRecord};
 pub use crate::request::KeyRequest;
 pub use crate::scope::ScopeRecord;
 pub use crate::secret::{MemoryStore, SecretError, SecretErrorKind, SecretStore};
