@@ -41,7 +41,8 @@ pub(crate) fn load() -> Result<Vec<File>, String> {
     for path in paths {
         match std::fs::read(run::root().join(path)) {
             Ok(bytes) => {
-                files.push(File { path: path.to_owned(), text: String::from_utf8(bytes).unwrap_or_default() });
+                files
+                    .push(File { path: path.to_owned(), text: String::from_utf8(bytes).unwrap_or_default() });
             }
             // Removed in the work tree and not yet in the index.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
