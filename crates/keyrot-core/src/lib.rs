@@ -4,8 +4,14 @@
 mod clock;
 mod cooldown;
 mod day;
+mod dotenv;
 mod error;
 mod key;
+mod keyset;
+mod keyset_edit;
+mod keyset_entry;
+mod keyset_read;
+mod keyset_save;
 mod limit;
 mod local_limiter;
 mod outcome;
@@ -21,8 +27,10 @@ pub use secrecy;
 pub use crate::clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use crate::cooldown::Backoff;
 pub use crate::day::pacific_day_end;
+pub use crate::dotenv::parse_dotenv;
 pub use crate::error::{AcquireError, Attempt, ConfigError, Exhausted, NO_KEYS, RunEnd, RunError};
 pub use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
+pub use crate::keyset::KeySet;
 pub use crate::limit::{
     Ask, Candidate, Disposition, Grant, Group, GroupUsage, LimiterError, LimiterErrorKind, Millis,
     RateLimiter, Refusal, Reservation, Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot,
