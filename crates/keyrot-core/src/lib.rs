@@ -1,28 +1,43 @@
 //! Core of keyrot: keys, quota accounting, cooldowns and the pool. No network, no SDK; time,
 //! randomness and configuration are arguments.
 
+mod acquire;
+mod call;
 mod clock;
 mod cooldown;
 mod day;
 mod error;
+mod evidence;
+mod health;
+mod index;
 mod key;
+mod lease;
 mod limit;
 mod local_limiter;
 mod outcome;
 mod pace;
+mod pool;
+mod probe;
 mod quota;
 mod request;
+mod roster;
 mod scope;
 mod secret;
+mod state;
 mod vars;
+mod verdict;
+mod wait;
 
 pub use secrecy;
 
+pub use crate::call::{Call, Done};
 pub use crate::clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use crate::cooldown::Backoff;
 pub use crate::day::pacific_day_end;
 pub use crate::error::{AcquireError, Attempt, ConfigError, Exhausted, NO_KEYS, RunEnd, RunError};
+pub use crate::health::{Blocked, Explanation, KeyHealth};
 pub use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
+pub use crate::lease::{ActiveLease, KeyLease, LeaseExpired};
 pub use crate::limit::{
     Ask, Candidate, Disposition, Grant, Group, GroupUsage, LimiterError, LimiterErrorKind, Millis,
     RateLimiter, Refusal, Reservation, Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot,
@@ -30,8 +45,10 @@ pub use crate::limit::{
 };
 pub use crate::local_limiter::LocalLimiter;
 pub use crate::outcome::{Blame, Classify, Effect, LearnedLimit, Outcome, Quota, Reason, Scope, Usage};
+pub use crate::pool::{KeyPool, KeyPoolBuilder};
 pub use crate::quota::{Admitted, Denied, QuotaRecord};
 pub use crate::request::KeyRequest;
 pub use crate::scope::ScopeRecord;
 pub use crate::secret::{MemoryStore, SecretError, SecretErrorKind, SecretStore};
+pub use crate::state::{Pick, PoolState};
 pub use crate::vars::{Vars, parse_duration};
