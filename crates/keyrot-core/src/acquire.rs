@@ -9,12 +9,12 @@ use crate::key::{KeyMetadata, ModelName};
 use crate::lease::{KeyLease, Leased};
 use crate::limit::{Ask, Candidate, Refusal, Reserved};
 use crate::outcome::{Reason, Scope};
+use crate::plan::{Pick, Plan, Refused, Tried};
 use crate::pool::KeyPool;
 use crate::probe::ProbeMarks;
 use crate::request::KeyRequest;
 use crate::roster::{NEVER, Tick};
 use crate::secret::SecretError;
-use crate::state::{Pick, Plan, Refused, Tried};
 use crate::wait::{Line, Ticket};
 
 /// A secret that could not be had is asked for again after this time.
@@ -41,7 +41,11 @@ impl KeyPool {
     ///
     /// # Errors
     /// [`AcquireError::Exhausted`] at once if nothing will be free in time.
-    pub async fn acquire_within(&self, request: &KeyRequest, within: Duration) -> Result<KeyLease, AcquireError> {
+    pub async fn acquire_within(
+        &self,
+        request: &KeyRequest,
+        within: Duration,
+    ) -> Result<KeyLease, AcquireError> {
         let deadline = self.inner.clock.now() + within;
         self.acquire_until(request, deadline, &Tried::default()).await
     }
@@ -113,7 +117,11 @@ impl KeyPool {
     }
 
     /// One look at every model of the request, without waiting for quota.
-    pub(crate) async fn acquire_now(&self, request: &KeyRequest, tried: &Tried) -> Result<KeyLease, AcquireError> {
+    pub(crate) async fn acquire_now(
+        &self,
+        request: &KeyRequest,
+        tried: &Tried,
+    ) -> Result<KeyLease, AcquireError> {
         self.settle_dropped().await;
         let mut refused: Option<Refused> = None;
         let fallbacks = request.fallback_models.iter().map(Some);
@@ -252,7 +260,8 @@ impl KeyPool {
         let refused = {
             let mut shared = self.lock();
             let shared = &mut *shared;
-            match shared.state.plan(request, request.model.as_ref(), &Tried::default(), now, &mut shared.rng) {
+            match shared.state.plan(request, request.model.as_ref(), &Tried::default(), now, &mut shared.rng)
+            {
                 Plan::Refused(refused) => refused,
                 _ => Refused { earliest: Some(now), limiting: None, counts: Default::default() },
             }
@@ -261,7 +270,8 @@ impl KeyPool {
     }
 
     pub(crate) fn no_match(&self, request: &KeyRequest) -> AcquireError {
-        let mut wanted = request.model.as_ref().map_or("any model".to_owned(), |model| format!("model {model}"));
+        let mut wanted =
+            request.model.as_ref().map_or("any model".to_owned(), |model| format!("model {model}"));
         for (name, value) in &request.tags {
             wanted += &format!(", tag {name}={value}");
         }

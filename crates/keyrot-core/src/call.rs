@@ -7,9 +7,9 @@ use crate::error::{AcquireError, Attempt, RunEnd, RunError};
 use crate::key::ModelName;
 use crate::lease::ActiveLease;
 use crate::outcome::{Blame, Classify, Effect, Outcome, Usage};
+use crate::plan::Tried;
 use crate::pool::KeyPool;
 use crate::request::KeyRequest;
-use crate::state::Tried;
 use crate::verdict::{Next, same_key_pause};
 
 /// A call goes to at most so many other keys.
@@ -144,7 +144,8 @@ impl Call {
                 }
             }
         }
-        let out_of_tries = self.key_changes > MOST_KEY_CHANGES || self.same_key >= MOST_SAME_KEY && self.nobody_else(outcome);
+        let out_of_tries = self.key_changes > MOST_KEY_CHANGES
+            || self.same_key >= MOST_SAME_KEY && self.nobody_else(outcome);
         !self.over && !out_of_tries && self.pool.inner.clock.now() < self.deadline
     }
 

@@ -117,8 +117,8 @@ impl ModelEvidence {
     pub(crate) fn overload(&mut self, project: &ProjectId, now: Tick) -> bool {
         let since = now.saturating_sub(EVIDENCE);
         self.overloads.note(project, now);
-        let alone = self.successes.of_another_than(project, since)
-            && !self.overloads.of_another_than(project, since);
+        let alone =
+            self.successes.of_another_than(project, since) && !self.overloads.of_another_than(project, since);
         self.overloads_in_row += 1;
         if self.overloads_in_row >= BREAKER_AT && !alone {
             self.breaker.shut(now, BREAKER_FIRST, BREAKER_MAX);
@@ -146,8 +146,12 @@ impl HostGuard {
     pub(crate) fn refusal(&mut self, key: &KeyId, detail: &str, now: Tick) -> Option<Vec<KeyId>> {
         self.refused.retain(|(other, at, _)| other != key && *at + HOST_WINDOW > now);
         self.refused.push((key.clone(), now, detail.to_owned()));
-        let alike: Vec<KeyId> =
-            self.refused.iter().filter(|(_, _, other)| other == detail).map(|(key, ..)| key.clone()).collect();
+        let alike: Vec<KeyId> = self
+            .refused
+            .iter()
+            .filter(|(_, _, other)| other == detail)
+            .map(|(key, ..)| key.clone())
+            .collect();
         if alike.len() < HOST_KEYS {
             return None;
         }

@@ -11,7 +11,8 @@ use crate::outcome::{Reason, Scope};
 use crate::pool::KeyPool;
 use crate::request::KeyRequest;
 use crate::roster::{NEVER, Tick};
-use crate::state::{GroupSlot, KeySlot, PoolState, later};
+use crate::slots::{GroupSlot, KeySlot, later};
+use crate::state::PoolState;
 
 /// Health of one key.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,13 +81,15 @@ impl PoolState {
         now: Tick,
     ) -> (Tick, Option<Reason>, Scope) {
         let project = self.projects.get(&group.group.project).map(|slot| slot.block).unwrap_or_default();
-        let zero = if group.limits.forbids_everything() { (NEVER, Some(Reason::LimitZero)) } else { (0, None) };
+        let zero =
+            if group.limits.forbids_everything() { (NEVER, Some(Reason::LimitZero)) } else { (0, None) };
         let size = tokens.saturating_add(tokens.div_ceil(10));
         let too_large = match used.effective.tpm {
             Some(tpm) if size > tpm => (NEVER, Some(Reason::TooLarge)),
-            _ => group.too_big.filter(|(known, _)| *known <= tokens).map_or((0, None), |(_, until)| {
-                (until, Some(Reason::MinuteTokens))
-            }),
+            _ => group
+                .too_big
+                .filter(|(known, _)| *known <= tokens)
+                .map_or((0, None), |(_, until)| (until, Some(Reason::MinuteTokens))),
         };
         let model = self.models.get(&group.group.model).and_then(|model| model.breaker.blocked(now));
         let scope = group.group.scope();
@@ -122,9 +125,13 @@ impl KeyPool {
             let mut rest = slot.block.until;
             for group in state.groups.iter().filter(|group| group.group.project == slot.project) {
                 if group.group.model == slot.meta.model_name {
-                    let project = state.projects.get(&slot.project).map(|project| project.block).unwrap_or_default();
+                    let project =
+                        state.projects.get(&slot.project).map(|project| project.block).unwrap_or_default();
                     rest = rest.max(group.block.until).max(project.until);
-                    shut = later(shut, later((group.block.until, group.block.reason), (project.until, project.reason)));
+                    shut = later(
+                        shut,
+                        later((group.block.until, group.block.reason), (project.until, project.reason)),
+                    );
                     shut = later(shut, group.refused);
                 }
             }
@@ -213,9 +220,8 @@ impl KeyPool {
         if !matched {
             return Err(self.no_match(request));
         }
-        explanation.earliest_at = earliest
-            .filter(|at| *at != NEVER)
-            .map(|at| wall + Duration::from_millis(at.saturating_sub(now)));
+        explanation.earliest_at =
+            earliest.filter(|at| *at != NEVER).map(|at| wall + Duration::from_millis(at.saturating_sub(now)));
         Ok(explanation)
     }
 }

@@ -81,7 +81,6 @@ macro_rules! lease_getters {
                 &self.leased().group.model
             }
 
-            #[expect(clippy::expect_used, reason = "taken only by methods that consume the lease")]
             fn leased(&self) -> &Leased {
                 self.leased.as_ref().expect("a lease is whole until it is consumed")
             }
@@ -127,10 +126,10 @@ impl KeyLease {
 impl Drop for KeyLease {
     fn drop(&mut self) {
         if let Some(mut leased) = self.leased.take() {
-            let released = leased.reservation.take().map(|reservation| Settlement {
-                reservation,
-                disposition: Disposition::Release,
-            });
+            let released = leased
+                .reservation
+                .take()
+                .map(|reservation| Settlement { reservation, disposition: Disposition::Release });
             leased.pool.give_back(&leased, released);
         }
     }
@@ -139,7 +138,7 @@ impl Drop for KeyLease {
 impl ActiveLease {
     /// The secret, for the header of this one call. Never put it into a URL.
     pub fn secret(&self) -> &SecretString {
-        self.leased().secret.secret()
+        &self.leased().secret.secret
     }
 
     /// How long the call has been under way.

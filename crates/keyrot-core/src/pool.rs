@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::cached::SecretCache;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::cooldown::Backoff;
 use crate::error::ConfigError;
 use crate::key::{KeyId, KeyMetadata};
@@ -15,10 +15,8 @@ use crate::lease::Leased;
 use crate::limit::{
     LimiterError, Millis, RateLimiter, Reservation, ScopeChange, SettleBatch, Settlement, Verdict,
 };
-use crate::local_limiter::LocalLimiter;
 use crate::outcome::{Effect, Outcome, Scope};
 use crate::roster::Tick;
-use crate::secret::{MemoryStore, SecretStore};
 use crate::state::PoolState;
 use crate::verdict::{Judged, Next};
 use crate::wait::WaitRoom;
@@ -73,16 +71,31 @@ pub(crate) struct Shared {
     pub(crate) closed: bool,
 }
 
-/// Options of a [`KeyPool`].
-#[must_use]
-pub struct KeyPoolBuilder {
-    keys: KeySet,
-    secrets: Arc<dyn SecretStore>,
-    limiter: Option<Arc<dyn RateLimiter>>,
-    clock: Arc<dyn Clock>,
-    backoff: Backoff,
-    secret_ttl: Duration,
-    seed: Option<u64>,
+impl Inner {
+    pub(crate) fn new(
+        keys: KeySet,
+        clock: Arc<dyn Clock>,
+        secrets: SecretCache,
+        limiter: Arc<dyn RateLimiter>,
+        backoff: Backoff,
+        mut rng: fastrand::Rng,
+    ) -> Self {
+        let epoch = rng.u64(1..);
+        let shared = Shared { state: PoolState::new(&keys), keys, rng, seen: 0, closed: false };
+        Self {
+            started: clock.now(),
+            clock,
+            secrets,
+            limiter,
+            waiters: Arc::default(),
+            backoff,
+            shared: Mutex::new(shared),
+            dropped: Mutex::default(),
+            some_dropped: AtomicBool::new(false),
+            epoch,
+            batches: AtomicU64::new(1),
+        }
+    }
 }
 
 impl fmt::Debug for KeyPool {
@@ -91,96 +104,7 @@ impl fmt::Debug for KeyPool {
     }
 }
 
-impl fmt::Debug for KeyPoolBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyPoolBuilder").finish_non_exhaustive()
-    }
-}
-
-impl KeyPoolBuilder {
-    /// Where secrets come from; default: an empty [`MemoryStore`].
-    pub fn secrets(mut self, store: impl SecretStore) -> Self {
-        self.secrets = Arc::new(store);
-        self
-    }
-
-    /// As [`secrets`](Self::secrets), for a store chosen at run time.
-    pub fn shared_secrets(mut self, store: Arc<dyn SecretStore>) -> Self {
-        self.secrets = store;
-        self
-    }
-
-    /// Where quota is counted; default: a [`LocalLimiter`].
-    pub fn limiter(mut self, limiter: Arc<dyn RateLimiter>) -> Self {
-        self.limiter = Some(limiter);
-        self
-    }
-
-    /// The source of time; default: [`SystemClock`].
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// The back-off schedule of cooldowns; default 30 s doubling to 15 min.
-    pub fn cooldown(mut self, backoff: Backoff) -> Self {
-        self.backoff = backoff;
-        self
-    }
-
-    /// How long a secret is used before it is read again; default 5 min.
-    pub fn secret_ttl(mut self, ttl: Duration) -> Self {
-        self.secret_ttl = ttl;
-        self
-    }
-
-    /// Makes every random choice repeatable; default: seeded from the time.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    /// Builds the pool. Never fails and reads nothing: trouble shows at the first acquire.
-    #[must_use]
-    pub fn build(self) -> KeyPool {
-        let Self { keys, secrets, limiter, clock, backoff, secret_ttl, seed } = self;
-        let limiter = limiter.unwrap_or_else(|| Arc::new(LocalLimiter::new(Arc::clone(&clock))));
-        let from_time = clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let mut rng = fastrand::Rng::with_seed(seed.unwrap_or(from_time as u64));
-        let epoch = rng.u64(1..);
-        let shared = Shared { state: PoolState::new(&keys), keys, rng, seen: 0, closed: false };
-        KeyPool {
-            inner: Arc::new(Inner {
-                started: clock.now(),
-                secrets: SecretCache::new(secrets, Arc::clone(&clock), secret_ttl),
-                clock,
-                limiter,
-                waiters: Arc::default(),
-                backoff,
-                shared: Mutex::new(shared),
-                dropped: Mutex::default(),
-                some_dropped: AtomicBool::new(false),
-                epoch,
-                batches: AtomicU64::new(1),
-            }),
-        }
-    }
-}
-
 impl KeyPool {
-    /// A pool of these keys.
-    pub fn builder(keys: KeySet) -> KeyPoolBuilder {
-        KeyPoolBuilder {
-            keys,
-            secrets: Arc::new(MemoryStore::default()),
-            limiter: None,
-            clock: Arc::new(SystemClock),
-            backoff: Backoff::default(),
-            secret_ttl: crate::cached::DEFAULT_TTL,
-            seed: None,
-        }
-    }
-
     /// Replaces the keys, as after an edit of keys.json. What is known of ids, projects and models
     /// that remain is kept; leases keep the scopes they were granted under.
     pub fn replace_keys(&self, keys: KeySet) {
@@ -188,7 +112,7 @@ impl KeyPool {
         let mut state = PoolState::new(&keys);
         state.inherit(&mut shared.state);
         shared.state = state;
-        self.inner.secrets.retain(|id| keys.get(id.as_str()).is_some());
+        self.inner.secrets.retain(keys.iter());
         shared.keys = keys;
         drop(shared);
         self.inner.waiters.wake();

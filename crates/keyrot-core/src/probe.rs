@@ -2,8 +2,9 @@
 
 use crate::key::{KeyId, ModelName, ProjectId};
 use crate::outcome::Scope;
+use crate::plan::Pick;
 use crate::roster::Tick;
-use crate::state::{Pick, PoolState};
+use crate::state::PoolState;
 
 /// The scopes that one call probes.
 #[derive(Clone, Debug, Default)]
@@ -81,8 +82,8 @@ impl PoolState {
 
     /// Takes over a scope's record from the limiter; `until` is in the pool's own time.
     pub(crate) fn set_block(&mut self, scope: &Scope, record: &crate::ScopeRecord, until: Tick, now: Tick) {
-        let merge = |block: &mut crate::state::Block| {
-            *block = crate::state::Block {
+        let merge = |block: &mut crate::slots::Block| {
+            *block = crate::slots::Block {
                 until,
                 reason: record.reason,
                 strikes: record.strikes,

@@ -210,7 +210,10 @@ mod tests {
         roster.wake(69);
         assert_eq!(roster.ready(), 0);
         roster.wake(70);
-        assert_eq!((roster.draw(&mut fastrand::Rng::with_seed(1)), roster.next_ready()), (Some(1), Some((100, 0))));
+        assert_eq!(
+            (roster.draw(&mut fastrand::Rng::with_seed(1)), roster.next_ready()),
+            (Some(1), Some((100, 0)))
+        );
     }
 
     #[test]

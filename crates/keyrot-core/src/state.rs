@@ -1,91 +1,17 @@
 //! The pool without IO: who can serve a request (plan), and what a block changes (apply). Time and
 //! randomness are arguments; nothing here waits, locks or calls.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::error::Exhausted;
 use crate::evidence::{HostGuard, Latest, ModelEvidence};
-use crate::index::{Class, GroupIndex, KeyIndex, UnitRef, Views};
+use crate::index::{Class, GroupIndex, KeyIndex, UnitKeys, UnitRef, Views};
 use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
 use crate::keyset::KeySet;
 use crate::limit::Group;
-use crate::outcome::{Reason, Scope};
+use crate::outcome::Reason;
 use crate::roster::{NEVER, Tick};
-
-/// A block of a scope as this process knows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Block {
-    pub(crate) until: Tick,
-    pub(crate) reason: Option<Reason>,
-    pub(crate) strikes: u32,
-    pub(crate) must_probe: bool,
-    /// A probe is under way, at most until then.
-    pub(crate) probe_until: Tick,
-}
-
-impl Block {
-    fn shut(&self) -> (Tick, Option<Reason>) {
-        if self.probe_until > self.until {
-            (self.probe_until, Some(Reason::Probing))
-        } else {
-            (self.until, self.reason)
-        }
-    }
-}
-
-/// What is counted of a key, per process.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) last_used: Option<std::time::SystemTime>,
-    pub(crate) success: u64,
-    pub(crate) error: u64,
-    pub(crate) abandoned: u64,
-    pub(crate) last_error: Option<String>,
-}
-
-#[derive(Debug)]
-pub(crate) struct KeySlot {
-    pub(crate) meta: Arc<KeyMetadata>,
-    pub(crate) project: ProjectId,
-    /// It can never serve as it stands in keys.json.
-    pub(crate) unusable: Option<Reason>,
-    pub(crate) block: Block,
-    /// Its secret cannot be had until then, and why.
-    pub(crate) secret: Option<(Tick, String)>,
-    pub(crate) counters: Counters,
-    units: Vec<UnitRef>,
-}
-
-impl KeySlot {
-    /// When it is usable, and why not before.
-    pub(crate) fn shut(&self) -> (Tick, Option<Reason>) {
-        if let Some(reason) = self.unusable {
-            return (NEVER, Some(reason));
-        }
-        let secret = self.secret.as_ref().map_or((0, None), |(until, _)| (*until, Some(Reason::SecretUnavailable)));
-        later(self.block.shut(), secret)
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct GroupSlot {
-    pub(crate) group: Arc<Group>,
-    pub(crate) limits: Limits,
-    pub(crate) keys: Vec<KeyIndex>,
-    pub(crate) block: Block,
-    /// The limiter had no room, whatever the size of the call.
-    pub(crate) refused: (Tick, Option<Reason>),
-    /// The limiter had no room for calls of this size and above.
-    pub(crate) too_big: Option<(u64, Tick)>,
-    units: Vec<UnitRef>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct ProjectSlot {
-    pub(crate) block: Block,
-    pub(crate) groups: Vec<GroupIndex>,
-}
+use crate::slots::{Block, Counters, GroupSlot, KeySlot, ProjectSlot, later};
 
 /// The decisions of a pool as a value.
 ///
@@ -101,42 +27,7 @@ pub struct PoolState {
     pub(crate) successes: Latest<KeyId>,
     pub(crate) key_index: HashMap<KeyId, KeyIndex>,
     pub(crate) group_index: HashMap<Arc<Group>, GroupIndex>,
-    views: Views,
-}
-
-/// A group that can take a call now, and the key to send it with.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Pick {
-    /// The group.
-    pub group: Arc<Group>,
-    /// Its limits: the lowest that its keys state.
-    pub limits: Limits,
-    /// The key.
-    pub key: Arc<KeyMetadata>,
-}
-
-/// What a call has tried already; another is taken first.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tried {
-    pub(crate) groups: Vec<Arc<Group>>,
-    pub(crate) keys: Vec<KeyId>,
-}
-
-/// Why nothing was picked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    pub(crate) earliest: Option<Tick>,
-    pub(crate) limiting: Option<Scope>,
-    pub(crate) counts: BTreeMap<Reason, usize>,
-}
-
-/// A reply of [`PoolState::plan`].
-pub(crate) enum Plan {
-    Picked(Pick),
-    Refused(Refused),
-    /// No key fits, now or later.
-    NoMatch,
+    pub(crate) views: Views,
 }
 
 impl PoolState {
@@ -224,164 +115,8 @@ impl PoolState {
         self.successes = std::mem::take(&mut old.successes);
     }
 
-    /// A key of the best priority that has one ready, drawn by weight; or why there is none.
-    ///
-    /// `now` is in milliseconds since the pool was built.
-    pub fn select(
-        &mut self,
-        request: &crate::KeyRequest,
-        now: u64,
-        rng: &mut fastrand::Rng,
-    ) -> Result<Pick, Option<Exhausted>> {
-        match self.plan(request, request.model.as_ref(), &Tried::default(), now, rng) {
-            Plan::Picked(pick) => Ok(pick),
-            Plan::NoMatch => Err(None),
-            Plan::Refused(refused) => Err(Some(Exhausted {
-                retry_after: refused.earliest.map(|at| std::time::Duration::from_millis(at - now)),
-                earliest: None,
-                counts: refused.counts,
-                limiting: refused.limiting,
-            })),
-        }
-    }
-
-    pub(crate) fn plan(
-        &mut self,
-        request: &crate::KeyRequest,
-        model: Option<&ModelName>,
-        tried: &Tried,
-        now: Tick,
-        rng: &mut fastrand::Rng,
-    ) -> Plan {
-        let view = match self.views.find(request, model) {
-            Some(view) => view,
-            None => match self.add_view(Class::of(request, model), now) {
-                Some(view) => view,
-                None => return Plan::NoMatch,
-            },
-        };
-        let mut plan = Draw { out: Vec::new(), earliest: None, skipped: None };
-        if let Some(until) = self.host.gate.blocked(now) {
-            plan.skip(until, Scope::Host, Reason::HostSuspected, 0);
-        }
-        if let Some(model) = model
-            && let Some(until) = self.models.get(model).and_then(|known| known.breaker.blocked(now))
-        {
-            plan.skip(until, Scope::Model(model.clone()), Reason::ModelOverloaded, 0);
-        }
-        let picked = match plan.skipped {
-            Some(_) => None,
-            None => self.draw(view, request.input_tokens, tried, now, rng, &mut plan),
-        };
-        self.put_back(view, &plan.out);
-        match picked {
-            Some(pick) => Plan::Picked(pick),
-            None => Plan::Refused(self.refused(view, plan)),
-        }
-    }
-
-    fn draw(
-        &mut self,
-        view: u32,
-        tokens: u64,
-        tried: &Tried,
-        now: Tick,
-        rng: &mut fastrand::Rng,
-        plan: &mut Draw,
-    ) -> Option<Pick> {
-        let Self { views, groups, keys, models, .. } = self;
-        let view = views.get(view);
-        let any_model = view.class.model.is_none();
-        for (tier_number, tier) in (0_u32..).zip(&mut view.tiers) {
-            tier.roster.wake(now);
-            while let Some(unit_number) = tier.roster.draw(rng) {
-                let unit = &mut tier.units[unit_number as usize];
-                let group = &groups[unit.group as usize];
-                let mut skip = |until: Option<(Tick, Scope, Reason)>| {
-                    tier.roster.take_out(unit_number);
-                    plan.out.push((tier_number, unit_number, None));
-                    if let Some((until, scope, reason)) = until {
-                        plan.skip(until, scope, reason, 1);
-                    }
-                };
-                if let Some((_, until)) = group.too_big.filter(|(size, until)| *until > now && *size <= tokens) {
-                    skip(Some((until, group.group.scope(), Reason::MinuteTokens)));
-                    continue;
-                }
-                if any_model
-                    && let Some(until) = models.get(&group.group.model).and_then(|known| known.breaker.blocked(now))
-                {
-                    skip(Some((until, Scope::Model(group.group.model.clone()), Reason::ModelOverloaded)));
-                    continue;
-                }
-                if tried.groups.contains(&group.group) {
-                    skip(None);
-                    continue;
-                }
-                let key = match &mut unit.keys {
-                    crate::index::UnitKeys::One(key, _) => {
-                        let untried = !tried.keys.contains(&keys[*key as usize].meta.key_id);
-                        untried.then_some(*key)
-                    }
-                    crate::index::UnitKeys::Many { keys: members, roster } => {
-                        roster.wake(now);
-                        loop {
-                            let Some(member) = roster.draw(rng) else { break None };
-                            let key = members[member as usize].0;
-                            if !tried.keys.contains(&keys[key as usize].meta.key_id) {
-                                break Some(key);
-                            }
-                            roster.take_out(member);
-                            plan.out.push((tier_number, unit_number, Some(member)));
-                        }
-                    }
-                };
-                match key {
-                    Some(key) => {
-                        let slot = &keys[key as usize];
-                        return Some(Pick {
-                            group: Arc::clone(&group.group),
-                            limits: group.limits,
-                            key: Arc::clone(&slot.meta),
-                        });
-                    }
-                    None => skip(None),
-                }
-            }
-        }
-        None
-    }
-
-    fn put_back(&mut self, view: u32, out: &[(u32, u32, Option<u32>)]) {
-        for (tier, unit, member) in out {
-            let tier = &mut self.views.get(view).tiers[*tier as usize];
-            match (member, &mut tier.units[*unit as usize].keys) {
-                (Some(member), crate::index::UnitKeys::Many { roster, .. }) => roster.put_in(*member),
-                _ => tier.roster.put_in(*unit),
-            }
-        }
-    }
-
-    fn refused(&mut self, view: u32, plan: Draw) -> Refused {
-        let view = self.views.get(view);
-        let mut counts = view.counts();
-        let next = view.next_ready();
-        let mut best = plan.earliest;
-        if let Some((reason, keys)) = plan.skipped {
-            *counts.entry(reason).or_default() += keys.max(1);
-        }
-        if let Some((at, group)) = next
-            && plan.skipped.is_none_or(|(_, keys)| keys > 0)
-            && best.as_ref().is_none_or(|(until, _)| at < *until)
-        {
-            best = Some((at, self.groups[group as usize].group.scope()));
-        }
-        let (earliest, limiting) = best.unzip();
-        Refused { earliest, limiting, counts }
-    }
-
     /// Builds the view of a class; `None` if no key fits.
-    fn add_view(&mut self, class: Class, now: Tick) -> Option<u32> {
+    pub(crate) fn add_view(&mut self, class: Class, now: Tick) -> Option<u32> {
         if self.views.is_full() {
             self.views.clear();
             self.keys.iter_mut().for_each(|key| key.units.clear());
@@ -406,7 +141,10 @@ impl PoolState {
         for (place, (group, key, ..)) in places.iter().zip(&members) {
             self.keys[*key as usize].units.push(*place);
             let units = &mut self.groups[*group as usize].units;
-            if units.last().is_none_or(|last| (last.view, last.tier, last.unit) != (place.view, place.tier, place.unit)) {
+            if units
+                .last()
+                .is_none_or(|last| (last.view, last.tier, last.unit) != (place.view, place.tier, place.unit))
+            {
                 units.push(*place);
             }
         }
@@ -444,7 +182,7 @@ impl PoolState {
             let mut why = None;
             let first = unit.keys_ready_at(now, |key| keys[key as usize].shut().0);
             if first > now
-                && let crate::index::UnitKeys::One(key, _) = &unit.keys
+                && let UnitKeys::One(key, _) = &unit.keys
             {
                 why = keys[*key as usize].shut().1;
             }
@@ -459,7 +197,8 @@ impl PoolState {
     /// True if a lease of this key and group may no longer be sent.
     pub(crate) fn is_blocked(&self, key: &KeyId, group: &Group, now: Tick) -> bool {
         let key = self.key_index.get(key).map_or(0, |index| self.keys[*index as usize].block.until);
-        let of_group = self.group_index.get(group).map_or(0, |index| self.groups[*index as usize].block.until);
+        let of_group =
+            self.group_index.get(group).map_or(0, |index| self.groups[*index as usize].block.until);
         let project = self.projects.get(&group.project).map_or(0, |slot| slot.block.until);
         key > now || of_group > now || project > now
     }
@@ -510,37 +249,10 @@ impl PoolState {
         if slot.limits.forbids_everything() {
             return (NEVER, Some(Reason::LimitZero));
         }
-        let project = self.projects.get(&slot.group.project).map_or((0, None), |project| project.block.shut());
+        let project =
+            self.projects.get(&slot.group.project).map_or((0, None), |project| project.block.shut());
         later(later(slot.block.shut(), project), slot.refused)
     }
-}
-
-impl Tried {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.keys.is_empty()
-    }
-}
-
-/// What one plan took out of the rosters, and what it passed over.
-struct Draw {
-    /// Tier, unit, and the key inside the unit.
-    out: Vec<(u32, u32, Option<u32>)>,
-    earliest: Option<(Tick, Scope)>,
-    skipped: Option<(Reason, usize)>,
-}
-
-impl Draw {
-    fn skip(&mut self, until: Tick, scope: Scope, reason: Reason, keys: usize) {
-        if self.earliest.as_ref().is_none_or(|(earliest, _)| until < *earliest) {
-            self.earliest = Some((until, scope));
-        }
-        self.skipped = Some((reason, self.skipped.map_or(0, |(_, count)| count) + keys));
-    }
-}
-
-/// Of two obstacles the one that ends later.
-pub(crate) fn later(a: (Tick, Option<Reason>), b: (Tick, Option<Reason>)) -> (Tick, Option<Reason>) {
-    if b.0 > a.0 { b } else { a }
 }
 
 fn index(length: usize) -> u32 {

@@ -9,8 +9,9 @@ use crate::index::KeyIndex;
 use crate::key::{KeyId, KeyMetadata, Limits};
 use crate::limit::{Group, Millis, Span, Verdict};
 use crate::outcome::{Blame, Effect, Outcome, Quota, Reason, Scope};
+use crate::plan::Tried;
 use crate::roster::Tick;
-use crate::state::{PoolState, Tried};
+use crate::state::PoolState;
 
 /// What a failover loop does after an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,8 @@ impl PoolState {
             Blame::Project => project.clone(),
             _ => call.group.scope(),
         };
-        let named = outcome.retry_after.map_or(Span::Backoff, |delay| Span::Named(delay.min(LONGEST_NAMED_DELAY)));
+        let named =
+            outcome.retry_after.map_or(Span::Backoff, |delay| Span::Named(delay.min(LONGEST_NAMED_DELAY)));
         let mut block = |scope: Scope, reason: Reason, span: Span| {
             judgement.verdicts.push(Verdict::Block { scope, reason, span, since: call.since });
         };
@@ -111,9 +113,8 @@ impl PoolState {
     }
 
     fn success(&mut self, call: &Judged<'_>, now: Tick) -> Vec<Verdict> {
-        match self.models.get_mut(&call.group.model) {
-            Some(model) => model.success(&call.group.project, now),
-            None => {}
+        if let Some(model) = self.models.get_mut(&call.group.model) {
+            model.success(&call.group.project, now);
         }
         self.host.success();
         self.successes.note(&call.key.key_id, now);
@@ -154,7 +155,7 @@ impl PoolState {
         let tried = Tried { keys: vec![call.key.key_id.clone()], ..Tried::default() };
         let mut rng = fastrand::Rng::with_seed(0); // any other key will do
         let model = request.model.clone();
-        matches!(self.plan(&request, model.as_ref(), &tried, now, &mut rng), crate::state::Plan::Picked(_))
+        matches!(self.plan(&request, model.as_ref(), &tried, now, &mut rng), crate::plan::Plan::Picked(_))
     }
 }
 
