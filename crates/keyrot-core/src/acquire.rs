@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cached::VersionedSecret;
+use crate::cached_slot::VersionedSecret;
 use crate::error::{AcquireError, Exhausted};
 use crate::key::{KeyMetadata, ModelName};
 use crate::lease::{KeyLease, Leased};

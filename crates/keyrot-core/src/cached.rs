@@ -6,30 +6,12 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex as Gate;
-
+use crate::cached_slot::{Fetched, Slot, VersionedSecret};
 use crate::clock::Clock;
 use crate::key::{KeyId, KeyMetadata};
 use crate::secret::{SecretError, SecretStore};
-
-/// A secret and how often it changed. `Debug` shows the version only.
-pub struct VersionedSecret {
-    /// What goes into the header of a call.
-    pub secret: SecretString,
-    /// Counts up for each key when the value really changed; never used twice for one key id.
-    pub version: u64,
-}
-
-impl fmt::Debug for VersionedSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VersionedSecret").field("version", &self.version).finish_non_exhaustive()
-    }
-}
-
-type Fetched = Result<Arc<VersionedSecret>, SecretError>;
 
 /// A [`SecretStore`] that is asked as seldom as possible.
 ///
@@ -49,24 +31,6 @@ struct Slots {
     /// The highest version of any slot that was dropped. New ones begin there, so that the version of a
     /// key that went and came back is not mistaken for an old one.
     dropped: u64,
-}
-
-struct Slot {
-    key: KeyMetadata,
-    locator: String,
-    /// Held by whoever reads the store for this key. A reader that is dropped frees it.
-    gate: Arc<Gate<()>>,
-    value: Option<Arc<VersionedSecret>>,
-    version: u64,
-    /// Why the last read failed.
-    failure: Option<SecretError>,
-    /// Completed reads: who sees it move while waiting for the gate need not read.
-    reads: u64,
-    /// Until then no call reads; from `refresh_at` on [`SecretCache::refresh_due`] does.
-    good_until: Option<Instant>,
-    refresh_at: Option<Instant>,
-    /// The version that was rejected last, and when the read that followed ended.
-    reread: Option<(u64, Instant)>,
 }
 
 impl SecretCache {
@@ -129,13 +93,13 @@ impl SecretCache {
         key: &KeyMetadata,
         version: u64,
     ) -> Result<Arc<VersionedSecret>, SecretError> {
-        let (gate, reads) = self.with_slot(key, |slot| (Arc::clone(&slot.gate), slot.reads));
+        let gate = self.with_slot(key, |slot| Arc::clone(&slot.gate));
         let _reader = gate.lock().await;
         let now = self.clock.now();
-        let known = self.with_slot(key, |slot| {
-            let newer = slot.value.as_ref().is_some_and(|held| held.version > version);
+        let (reads, known) = self.with_slot(key, |slot| {
+            let newer = slot.value.clone().filter(|held| held.version > version);
             let asked = slot.reread.is_some_and(|(of, at)| of == version && now < at + Self::BURST);
-            (newer || asked).then(|| slot.last_read()).flatten()
+            (slot.reads, newer.map(Ok).or_else(|| asked.then(|| slot.last_read()).flatten()))
         });
         if let Some(known) = known {
             return known;
@@ -234,67 +198,5 @@ impl fmt::Debug for SecretCache {
             .field("store", &self.store)
             .field("ttl", &self.ttl)
             .finish_non_exhaustive()
-    }
-}
-
-impl Slot {
-    fn new(key: KeyMetadata, locator: String, version: u64) -> Self {
-        Self {
-            key,
-            locator,
-            gate: Arc::default(),
-            value: None,
-            version,
-            failure: None,
-            reads: 0,
-            good_until: None,
-            refresh_at: None,
-            reread: None,
-        }
-    }
-
-    /// The value, however old; without one, why there is none.
-    fn held(&self) -> Option<Fetched> {
-        self.value.clone().map(Ok).or_else(|| self.failure.clone().map(Err))
-    }
-
-    /// What the last read gave.
-    fn last_read(&self) -> Option<Fetched> {
-        self.failure.clone().map(Err).or_else(|| self.value.clone().map(Ok))
-    }
-
-    fn settle(
-        &mut self,
-        fetched: Result<SecretString, SecretError>,
-        began: Instant,
-        ended: Instant,
-        ttl: Duration,
-    ) -> Fetched {
-        self.reads += 1;
-        match fetched {
-            Ok(secret) => {
-                self.failure = None;
-                self.good_until = Some(began + ttl);
-                self.refresh_at = Some(began + ttl * 4 / 5);
-                let same = self.value.take_if(|held| held.secret.expose_secret() == secret.expose_secret());
-                let value = same.unwrap_or_else(|| {
-                    self.version += 1;
-                    Arc::new(VersionedSecret { secret, version: self.version })
-                });
-                self.value = Some(Arc::clone(&value));
-                Ok(value)
-            }
-            Err(error) => {
-                if !error.is_transient() {
-                    self.value = None;
-                }
-                let pause_ends = Some(ended + SecretCache::PAUSE);
-                self.good_until =
-                    if self.value.is_some() { self.good_until.max(pause_ends) } else { pause_ends };
-                self.refresh_at = pause_ends;
-                self.failure = Some(error.clone());
-                Err(error)
-            }
-        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 
-use crate::cached::VersionedSecret;
+use crate::cached_slot::VersionedSecret;
 use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
 use crate::limit::{Disposition, Group, Millis, Reservation, Settlement};
 use crate::outcome::{Outcome, Usage};

@@ -4,6 +4,7 @@
 mod acquire;
 mod builder;
 mod cached;
+mod cached_slot;
 mod call;
 mod clock;
 mod cooldown;
@@ -41,7 +42,8 @@ mod wait;
 pub use secrecy;
 
 pub use crate::builder::KeyPoolBuilder;
-pub use crate::cached::{SecretCache, VersionedSecret};
+pub use crate::cached::SecretCache;
+pub use crate::cached_slot::VersionedSecret;
 pub use crate::call::{Call, Done};
 pub use crate::clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use crate::cooldown::Backoff;

@@ -1,4 +1,5 @@
 //! Reading keys.json: what is accepted, and how each problem is named.
+#![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
 use keyrot_core::{KeyId, KeyMetadata, KeySet, Limits, ModelName};
 
