@@ -1,5 +1,5 @@
 //! The pool as its users see it: selection, failover, cooldowns, waiting.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 #[path = "common/sim.rs"]
 mod common;
