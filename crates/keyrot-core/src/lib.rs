@@ -1,11 +1,19 @@
 //! Core of keyrot: keys, quota accounting, cooldowns and the pool. No network, no SDK; time,
 //! randomness and configuration are arguments.
 
+mod cached;
+mod cached_slot;
 mod clock;
 mod cooldown;
 mod day;
+mod dotenv;
 mod error;
 mod key;
+mod keyset;
+mod keyset_edit;
+mod keyset_entry;
+mod keyset_read;
+mod keyset_save;
 mod limit;
 mod local_limiter;
 mod outcome;
@@ -18,11 +26,15 @@ mod vars;
 
 pub use secrecy;
 
+pub use crate::cached::SecretCache;
+pub use crate::cached_slot::VersionedSecret;
 pub use crate::clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use crate::cooldown::Backoff;
 pub use crate::day::pacific_day_end;
+pub use crate::dotenv::parse_dotenv;
 pub use crate::error::{AcquireError, Attempt, ConfigError, Exhausted, NO_KEYS, RunEnd, RunError};
 pub use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
+pub use crate::keyset::KeySet;
 pub use crate::limit::{
     Ask, Candidate, Disposition, Grant, Group, GroupUsage, LimiterError, LimiterErrorKind, Millis,
     RateLimiter, Refusal, Reservation, Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot,
