@@ -37,7 +37,7 @@ pub enum GenerateError {
         /// What was wrong with the reply before, if this was a repair.
         finding: Option<Box<Finding>>,
         /// What was spent.
-        spent: Spent,
+        spent: Box<Spent>,
     },
     /// The provider refused the description or withheld the reply. The same text is not sent again.
     #[error("{model} blocked {blocked}; change the description")]
@@ -47,7 +47,7 @@ pub enum GenerateError {
         /// The model that said so.
         model: String,
         /// What was spent.
-        spent: Spent,
+        spent: Box<Spent>,
     },
     /// The reply was cut off at the limit of output tokens.
     #[error(
@@ -60,7 +60,7 @@ pub enum GenerateError {
         /// The limit.
         max_output_tokens: u32,
         /// What was spent.
-        spent: Spent,
+        spent: Box<Spent>,
     },
     /// The model ended for a reason that is neither success nor a block.
     #[error("{model} gave up with finishReason {reason}; try again or ask another model")]
@@ -70,7 +70,7 @@ pub enum GenerateError {
         /// The model that gave up.
         model: String,
         /// What was spent.
-        spent: Spent,
+        spent: Box<Spent>,
     },
     /// The last reply cannot be used, and no repair is left.
     #[error("{model} gave no usable strategy in {replies}: {finding}", replies = Replies(*replies))]
@@ -84,7 +84,7 @@ pub enum GenerateError {
         /// How many replies there were.
         replies: u32,
         /// What was spent.
-        spent: Spent,
+        spent: Box<Spent>,
     },
 }
 

@@ -62,7 +62,7 @@ impl StrategyGenerator {
             return Err(GenerateError::EmptyDescription);
         }
         options.validate()?;
-        let mut spent = Spent::default();
+        let mut spent = Box::<Spent>::default();
         let mut elapsed = Duration::ZERO;
         let mut prompt = request(description, options);
         let mut finding: Option<Finding> = None;
@@ -77,7 +77,7 @@ impl StrategyGenerator {
             elapsed += reply.elapsed;
             ended_well(&reply, options, &mut spent)?;
             let unusable = match judge(&reply, options) {
-                Ok(usable) => return Ok(deliver(usable, reply, options, spent, round > 0)),
+                Ok(usable) => return Ok(deliver(usable, reply, options, *spent, round > 0)),
                 Err(unusable) => unusable,
             };
             let model = reply.model.to_string();
@@ -98,13 +98,13 @@ impl StrategyGenerator {
     }
 }
 
-fn call_failed(mut error: CallError, finding: Option<Finding>, spent: &mut Spent) -> GenerateError {
+fn call_failed(mut error: CallError, finding: Option<Finding>, spent: &mut Box<Spent>) -> GenerateError {
     spent.attempts.append(&mut error.attempts);
     GenerateError::Call { cause: error.cause, finding: finding.map(Box::new), spent: std::mem::take(spent) }
 }
 
 /// A reply that is blocked or cut off is never judged by its text.
-fn ended_well(reply: &Reply, options: &GenerateOptions, spent: &mut Spent) -> Result<(), GenerateError> {
+fn ended_well(reply: &Reply, options: &GenerateOptions, spent: &mut Box<Spent>) -> Result<(), GenerateError> {
     let model = reply.model.to_string();
     let mut take = || std::mem::take(spent);
     Err(match &reply.finish {

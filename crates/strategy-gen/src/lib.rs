@@ -1,4 +1,8 @@
-//! Turns a sentence into a trading strategy for backtesting.py.
+//! Turns a sentence into a trading strategy for backtesting.py: one prompt, one module of Python, checked
+//! in Rust, sent back once with the exact finding if it cannot be used.
+//!
+//! [`StrategyGenerator`] does it all with any [`LanguageModel`]; [`extract`](extract()) and
+//! [`check`](check()) are its parts. docs/strategy-gen.md is the guide.
 
 mod bases;
 mod depth;
@@ -13,6 +17,11 @@ mod prompt;
 mod report;
 mod syntax;
 mod version;
+
+/// The examples of the guide are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/strategy-gen.md")]
+mod guide {}
 
 pub use keyrot_gemini;
 

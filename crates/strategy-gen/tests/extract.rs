@@ -1,5 +1,7 @@
 //! Replies as models write them, and the module that is in them.
 
+#![expect(clippy::panic, reason = "how a test fails")]
+
 use strategy_gen::extract;
 
 const MODULE: &str = "from backtesting import Strategy\n\n\nclass A(Strategy):\n    n = 1\n\n    def init(self):\n        \

@@ -1,6 +1,8 @@
 //! The contract between the generator and a model: which calls are made, with which prompts, and what
 //! is reported. The model is a script that records what it was asked.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test ends at what it does not expect")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

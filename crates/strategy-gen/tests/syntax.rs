@@ -1,5 +1,7 @@
 //! What the static check accepts, and what it says about the rest.
 
+#![expect(clippy::expect_used, reason = "how a test fails")]
+
 use strategy_gen::{Finding, Rule, check};
 
 const BODY: &str = "    def init(self):\n        pass\n\n    def next(self):\n        pass\n";
