@@ -173,8 +173,8 @@ pub enum Span {
     Named(Duration),
     /// The schedule 30 s, 60 s, 120 s ...; afterwards the scope is probed.
     Backoff,
-    /// Until this time, then fully open (the provider's midnight).
-    Until(Millis),
+    /// Until the provider's midnight, then fully open. The day is that of the failed call.
+    DayEnd,
 }
 
 /// A change to a scope or to what is known of a group.
@@ -206,19 +206,12 @@ pub enum Verdict {
         /// The limit.
         limit: LearnedLimit,
     },
-    /// The provider says that the day of this group is used up.
-    DayGone {
-        /// Which group.
-        group: Arc<Group>,
-    },
     /// A refusal for the minute which our own books did not expect: the group is paced.
     Tighten {
         /// Which group.
         group: Arc<Group>,
         /// Its limits as keys.json states them.
         limits: Limits,
-        /// When the refused call was leased.
-        since: Millis,
     },
 }
 

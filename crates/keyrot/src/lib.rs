@@ -1,1 +1,4 @@
 //! Work in progress.
+
+#[cfg(feature = "secrets-env")]
+pub use keyrot_secrets_env as secrets_env;

@@ -1,0 +1,202 @@
+//! Secrets in memory: read once, shared by all calls, kept while the store is down.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::cached_slot::{Fetched, Slot, VersionedSecret};
+use crate::clock::Clock;
+use crate::key::{KeyId, KeyMetadata};
+use crate::secret::{SecretError, SecretStore};
+
+/// A [`SecretStore`] that is asked as seldom as possible.
+///
+/// A value is good for the time to live. Callers that need the same key at the same time share one
+/// read, and dropping any of them harms no other. While the store cannot be reached the last good value
+/// stays; when the store says that there is no valid secret, or refuses us, the key loses it.
+pub struct SecretCache {
+    store: Arc<dyn SecretStore>,
+    clock: Arc<dyn Clock>,
+    ttl: Duration,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    by_key: HashMap<KeyId, Slot>,
+    /// The highest version of any slot that was dropped. New ones begin there, so that the version of a
+    /// key that went and came back is not mistaken for an old one.
+    dropped: u64,
+}
+
+impl SecretCache {
+    /// Time to live of a value; `KEYROT_SECRET_TTL`.
+    pub const DEFAULT_TTL: Duration = Duration::from_secs(5 * 60);
+    /// A store that failed or had no secret is not asked again for the same key before this.
+    pub const PAUSE: Duration = Duration::from_secs(10);
+    /// All rejections of one version within this time are answered with one read.
+    pub const BURST: Duration = Duration::from_secs(1);
+    /// How many keys [`refresh_due`](Self::refresh_due) reads at the same time.
+    const READERS: usize = 4;
+
+    /// Nothing is read before the first call.
+    pub fn new(store: Arc<dyn SecretStore>, clock: Arc<dyn Clock>, ttl: Duration) -> Self {
+        Self { store, clock, ttl, slots: Mutex::default() }
+    }
+
+    /// The store behind it.
+    pub fn store(&self) -> &dyn SecretStore {
+        &*self.store
+    }
+
+    /// The held value, however old, without waiting: what the hot path uses.
+    pub fn peek(&self, id: &KeyId) -> Option<Arc<VersionedSecret>> {
+        self.lock().by_key.get(id)?.value.clone()
+    }
+
+    /// The value; read from the store if none is held or its time to live is over. While another caller
+    /// reads, a held value is given at once.
+    ///
+    /// # Errors
+    /// Those of the store, repeated without a read for [`PAUSE`](Self::PAUSE). A store that cannot be
+    /// reached is no error while a value is held.
+    pub async fn get(&self, key: &KeyMetadata) -> Result<Arc<VersionedSecret>, SecretError> {
+        let now = self.clock.now();
+        let (gate, reads, good, held) = self.with_slot(key, |slot| {
+            let good = slot.good_until.is_some_and(|end| now < end);
+            (Arc::clone(&slot.gate), slot.reads, good, slot.held())
+        });
+        let _reader = match held {
+            Some(held) if good => return held,
+            Some(Ok(value)) => match gate.try_lock() {
+                Ok(reader) => reader,
+                Err(_) => return Ok(value),
+            },
+            _ => gate.lock().await,
+        };
+        self.read(key, reads).await.or_else(|error| self.peek(&key.key_id).ok_or(error))
+    }
+
+    /// The provider refused this version: the value of one fresh read, which all callers share that
+    /// report the same within [`BURST`](Self::BURST). If a newer version is held, that one, unread. The
+    /// same version comes back if the store still holds the same value.
+    ///
+    /// # Errors
+    /// Those of the store; one that cannot be reached is an error here, as nothing is known then. The
+    /// held value stays.
+    pub async fn rejected(
+        &self,
+        key: &KeyMetadata,
+        version: u64,
+    ) -> Result<Arc<VersionedSecret>, SecretError> {
+        let gate = self.with_slot(key, |slot| Arc::clone(&slot.gate));
+        let _reader = gate.lock().await;
+        let now = self.clock.now();
+        let (reads, known) = self.with_slot(key, |slot| {
+            let newer = slot.value.clone().filter(|held| held.version > version);
+            let asked = slot.reread.is_some_and(|(of, at)| of == version && now < at + Self::BURST);
+            (slot.reads, newer.map(Ok).or_else(|| asked.then(|| slot.last_read()).flatten()))
+        });
+        if let Some(known) = known {
+            return known;
+        }
+        let fetched = self.read(key, reads).await;
+        self.with_slot(key, |slot| slot.reread = Some((version, self.clock.now())));
+        fetched
+    }
+
+    /// Reads again what is held and has used up 80 % of its time to live, so that no call has to wait
+    /// for it. To be called from time to time, say each tenth of the time to live.
+    pub async fn refresh_due(&self) {
+        let now = self.clock.now();
+        let due: Vec<KeyMetadata> = {
+            let slots = self.lock();
+            let due = slots.by_key.values().filter(|slot| {
+                slot.value.is_some() && slot.refresh_at.is_some_and(|refresh_at| refresh_at <= now)
+            });
+            due.map(|slot| slot.key.clone()).collect()
+        };
+        let queue = Mutex::new(due.into_iter());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let reader = || async {
+            while let Some(key) = next() {
+                let (gate, reads) = self.with_slot(&key, |slot| (Arc::clone(&slot.gate), slot.reads));
+                if let Ok(_reader) = gate.try_lock() {
+                    let _ = self.read(&key, reads).await; // a failure is kept in the slot
+                }
+            }
+        };
+        let mut readers: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
+        readers.resize_with(Self::READERS, || Box::pin(reader()));
+        poll_fn(|context| {
+            readers.retain_mut(|reader| reader.as_mut().poll(context).is_pending());
+            if readers.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Forgets the secrets of all other keys, and of those whose secret is now found elsewhere.
+    pub fn retain<'k>(&self, keys: impl IntoIterator<Item = &'k KeyMetadata>) {
+        let places: HashMap<&KeyId, String> =
+            keys.into_iter().map(|key| (&key.key_id, self.store.locator(key))).collect();
+        let mut slots = self.lock();
+        let Slots { by_key, dropped } = &mut *slots;
+        by_key.retain(|id, slot| {
+            let kept = places.get(id) == Some(&slot.locator);
+            if !kept {
+                *dropped = slot.version.max(*dropped);
+            }
+            kept
+        });
+    }
+
+    /// Reads the store, unless a read was completed since `seen` was taken. The caller holds the gate.
+    async fn read(&self, key: &KeyMetadata, seen: u64) -> Fetched {
+        let (locator, known) = self.with_slot(key, |slot| {
+            let known = (slot.reads != seen).then(|| slot.last_read()).flatten();
+            (slot.locator.clone(), known)
+        });
+        if let Some(known) = known {
+            return known;
+        }
+        let began = self.clock.now();
+        let fetched = self.store.fetch(key).await;
+        let ended = self.clock.now();
+        match self.lock().by_key.get_mut(&key.key_id) {
+            Some(slot) if slot.locator == locator => slot.settle(fetched, began, ended, self.ttl),
+            // forgotten or moved meanwhile: good for this caller only
+            _ => fetched.map(|secret| Arc::new(VersionedSecret { secret, version: 0 })),
+        }
+    }
+
+    fn with_slot<R>(&self, key: &KeyMetadata, ask: impl FnOnce(&mut Slot) -> R) -> R {
+        let locator = self.store.locator(key);
+        let mut slots = self.lock();
+        let dropped = slots.dropped;
+        let slot = slots
+            .by_key
+            .entry(key.key_id.clone())
+            .or_insert_with(|| Slot::new(key.clone(), locator.clone(), dropped));
+        if slot.locator != locator {
+            *slot = Slot::new(key.clone(), locator, slot.version);
+        }
+        ask(slot)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SecretCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretCache")
+            .field("store", &self.store)
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
+    }
+}
