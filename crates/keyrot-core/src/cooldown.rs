@@ -28,7 +28,7 @@ impl Backoff {
 }
 
 /// The longest delay that a provider's word is taken for: beyond it the scope is tried again.
-pub const LONGEST_NAMED_DELAY: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const LONGEST_NAMED_DELAY: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {

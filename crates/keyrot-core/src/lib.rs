@@ -1,40 +1,59 @@
 //! Core of keyrot: keys, quota accounting, cooldowns and the pool. No network, no SDK; time,
 //! randomness and configuration are arguments.
 
+mod acquire;
+mod builder;
 mod cached;
 mod cached_slot;
+mod call;
 mod clock;
 mod cooldown;
 mod day;
 mod dotenv;
 mod error;
+mod evidence;
+mod health;
+mod index;
 mod key;
 mod keyset;
 mod keyset_edit;
 mod keyset_entry;
 mod keyset_read;
 mod keyset_save;
+mod lease;
 mod limit;
 mod local_limiter;
 mod outcome;
 mod pace;
+mod plan;
+mod pool;
+mod probe;
 mod quota;
 mod request;
+mod roster;
 mod scope;
 mod secret;
+mod slots;
+mod state;
 mod vars;
+mod verdict;
+mod wait;
 
 pub use secrecy;
 
+pub use crate::builder::KeyPoolBuilder;
 pub use crate::cached::SecretCache;
 pub use crate::cached_slot::VersionedSecret;
+pub use crate::call::{Call, Done};
 pub use crate::clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use crate::cooldown::Backoff;
 pub use crate::day::pacific_day_end;
 pub use crate::dotenv::parse_dotenv;
 pub use crate::error::{AcquireError, Attempt, ConfigError, Exhausted, NO_KEYS, RunEnd, RunError};
+pub use crate::health::{Blocked, Explanation, KeyHealth};
 pub use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
 pub use crate::keyset::KeySet;
+pub use crate::lease::{ActiveLease, KeyLease, LeaseExpired};
 pub use crate::limit::{
     Ask, Candidate, Disposition, Grant, Group, GroupUsage, LimiterError, LimiterErrorKind, Millis,
     RateLimiter, Refusal, Reservation, Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot,
@@ -42,8 +61,11 @@ pub use crate::limit::{
 };
 pub use crate::local_limiter::LocalLimiter;
 pub use crate::outcome::{Blame, Classify, Effect, LearnedLimit, Outcome, Quota, Reason, Scope, Usage};
+pub use crate::plan::Pick;
+pub use crate::pool::KeyPool;
 pub use crate::quota::{Admitted, Denied, QuotaRecord};
 pub use crate::request::KeyRequest;
 pub use crate::scope::ScopeRecord;
 pub use crate::secret::{MemoryStore, SecretError, SecretErrorKind, SecretStore};
+pub use crate::state::PoolState;
 pub use crate::vars::{Vars, parse_duration};

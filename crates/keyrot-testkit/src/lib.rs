@@ -1,1 +1,21 @@
-//! Work in progress.
+//! What every backend of keyrot must do, as suites of named tests; virtual time; a search for leaks.
+//!
+//! For tests only: a broken rule ends in a panic.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test kit fails by panicking")]
+
+pub mod leak;
+pub mod secret_store;
+mod virtual_time;
+
+use std::future::Future;
+
+pub use crate::virtual_time::run_virtual;
+
+/// Runs one case of a suite to its end, on one thread and in real time.
+///
+/// # Panics
+/// If the case fails.
+pub fn run_case(case: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("the system gives a runtime").block_on(case);
+}

@@ -1,0 +1,325 @@
+//! How a key is got: plan, secret, reserve; and waiting in line when there is none.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::cached_slot::VersionedSecret;
+use crate::error::{AcquireError, Exhausted};
+use crate::key::{KeyMetadata, ModelName};
+use crate::lease::{KeyLease, Leased};
+use crate::limit::{Ask, Candidate, Refusal, Reserved};
+use crate::outcome::{Reason, Scope};
+use crate::plan::{Pick, Plan, Refused, Tried};
+use crate::pool::KeyPool;
+use crate::probe::ProbeMarks;
+use crate::request::KeyRequest;
+use crate::roster::{NEVER, Tick};
+use crate::secret::SecretError;
+use crate::wait::{Line, Ticket};
+
+/// A secret that could not be had is asked for again after this time.
+const SECRET_RETRY: Tick = 10_000;
+/// A probe slot is free again after this time even if nobody reports.
+const LONGEST_PROBE: Duration = Duration::from_secs(60);
+
+impl KeyPool {
+    /// A key that can serve now. Never waits for quota.
+    ///
+    /// # Errors
+    /// [`AcquireError::Exhausted`] says when to try again.
+    pub async fn acquire(&self, request: &KeyRequest) -> Result<KeyLease, AcquireError> {
+        match self.inner.waiters.line(request) {
+            Line::Empty => self.acquire_now(request, &Tried::default()).await,
+            line => match self.pass(request, line).await {
+                Some(lease) => Ok(lease),
+                None => Err(AcquireError::Exhausted(self.exhausted_now(request))),
+            },
+        }
+    }
+
+    /// A key, waiting at most `within` for the earliest capacity; first come, first served.
+    ///
+    /// # Errors
+    /// [`AcquireError::Exhausted`] at once if nothing will be free in time.
+    pub async fn acquire_within(
+        &self,
+        request: &KeyRequest,
+        within: Duration,
+    ) -> Result<KeyLease, AcquireError> {
+        let deadline = self.inner.clock.now() + within;
+        self.acquire_until(request, deadline, &Tried::default()).await
+    }
+
+    pub(crate) async fn acquire_until(
+        &self,
+        request: &KeyRequest,
+        deadline: Instant,
+        tried: &Tried,
+    ) -> Result<KeyLease, AcquireError> {
+        match self.inner.waiters.line(request) {
+            Line::Empty => match self.acquire_now(request, tried).await {
+                Err(AcquireError::Exhausted(told)) if self.worth_waiting(&told, deadline) => {}
+                done => return done,
+            },
+            line => {
+                if let Some(lease) = self.pass(request, line).await {
+                    return Ok(lease);
+                }
+                if let Some((told, at)) = self.inner.waiters.futile(request, deadline) {
+                    let now = self.inner.clock.now();
+                    let retry_after = Some(at.saturating_duration_since(now));
+                    return Err(AcquireError::Exhausted(Exhausted { retry_after, ..told }));
+                }
+            }
+        }
+        let ticket = self.inner.waiters.join(request)?;
+        self.wait_in_line(request, deadline, tried, &ticket).await
+    }
+
+    async fn wait_in_line(
+        &self,
+        request: &KeyRequest,
+        deadline: Instant,
+        tried: &Tried,
+        ticket: &Ticket,
+    ) -> Result<KeyLease, AcquireError> {
+        let clock = &self.inner.clock;
+        let mut wake_at = deadline;
+        let mut is_head = false;
+        loop {
+            let my_turn = ticket.turn(clock.sleep_until(wake_at)).await;
+            is_head |= my_turn;
+            if !is_head {
+                let told = ticket.last_told().unwrap_or_else(|| self.exhausted_now(request));
+                return Err(AcquireError::Exhausted(told));
+            }
+            match self.acquire_now(request, tried).await {
+                Err(AcquireError::Exhausted(told)) if self.worth_waiting(&told, deadline) => {
+                    let wait = told.retry_after.unwrap_or_default();
+                    wake_at = clock.now() + wait;
+                    ticket.told(&told, wake_at);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn worth_waiting(&self, told: &Exhausted, deadline: Instant) -> bool {
+        told.retry_after.is_some_and(|wait| self.inner.clock.now() + wait <= deadline)
+    }
+
+    /// A smaller call may pass the head of the line if that does not move the head's time.
+    async fn pass(&self, request: &KeyRequest, line: Line) -> Option<KeyLease> {
+        let Line::Passable(Scope::ProjectModel(project, model)) = line else { return None };
+        let group = Arc::new(crate::limit::Group { project, model });
+        let tried = Tried { groups: vec![group], keys: Vec::new() };
+        self.acquire_now(request, &tried).await.ok()
+    }
+
+    /// One look at every model of the request, without waiting for quota.
+    pub(crate) async fn acquire_now(
+        &self,
+        request: &KeyRequest,
+        tried: &Tried,
+    ) -> Result<KeyLease, AcquireError> {
+        self.settle_dropped().await;
+        let mut refused: Option<Refused> = None;
+        let fallbacks = request.fallback_models.iter().map(Some);
+        for model in std::iter::once(request.model.as_ref()).chain(fallbacks) {
+            match self.try_model(request, model, tried).await? {
+                Try::Leased(lease) => return Ok(*lease),
+                Try::Refused(new) => refused = Some(merge(refused, new)),
+                Try::NoMatch => {}
+            }
+        }
+        match refused {
+            Some(refused) => Err(self.explain_refusal(refused)),
+            None => Err(self.no_match(request)),
+        }
+    }
+
+    async fn try_model(
+        &self,
+        request: &KeyRequest,
+        model: Option<&ModelName>,
+        tried: &Tried,
+    ) -> Result<Try, AcquireError> {
+        loop {
+            let (pick, marks, fresh, seen) = {
+                let now = self.tick();
+                let mut shared = self.lock();
+                if shared.closed {
+                    return Err(AcquireError::Closed);
+                }
+                let shared = &mut *shared;
+                let pick = match shared.state.plan(request, model, tried, now, &mut shared.rng) {
+                    Plan::Picked(pick) => pick,
+                    Plan::Refused(refused) => return Ok(Try::Refused(refused)),
+                    Plan::NoMatch => return Ok(Try::NoMatch),
+                };
+                let probe_ttl = request.deadline.min(LONGEST_PROBE);
+                let marks = shared.state.begin_probe(&pick, now, now + probe_ttl.as_millis() as Tick);
+                let fresh = shared.state.wants_fresh_secret(&pick.key.key_id);
+                (pick, marks, fresh, shared.seen)
+            };
+            let probing = Probing { pool: self, marks: Some(marks) };
+            let Some(secret) = self.secret_of(&pick.key, fresh).await else { continue };
+            let candidate = Candidate {
+                group: Arc::clone(&pick.group),
+                limits: pick.limits,
+                key: pick.key.key_id.clone(),
+            };
+            let tokens = request.input_tokens.saturating_add(request.input_tokens.div_ceil(10));
+            let ask = Ask { tokens, probe_ttl: request.deadline.min(LONGEST_PROBE) };
+            let asked = std::slice::from_ref(&candidate);
+            let mut reply =
+                self.inner.limiter.reserve(asked, &[ask], seen).await.map_err(AcquireError::Limiter)?;
+            if let Some(grant) = reply.grants.pop() {
+                let send_by =
+                    self.inner.clock.now() + Duration::from_millis(grant.send_by.saturating_sub(reply.now));
+                return Ok(Try::Leased(Box::new(KeyLease::new(Leased {
+                    pool: self.clone(),
+                    key: pick.key,
+                    group: pick.group,
+                    limits: pick.limits,
+                    secret,
+                    reservation: Some(grant.reservation),
+                    since: reply.now,
+                    send_by,
+                    marks: probing.keep(),
+                }))));
+            }
+            self.take_refusals(&pick, request.input_tokens, &reply);
+        }
+    }
+
+    fn take_refusals(&self, pick: &Pick, size: u64, reply: &Reserved) {
+        let now = self.tick();
+        let mut shared = self.lock();
+        shared.learn(&reply.changed, reply.generation, reply.now, now);
+        for Refusal { not_before, reason, .. } in &reply.refused {
+            let until = not_before.map_or(NEVER, |at| now + at.saturating_sub(reply.now).max(1));
+            shared.state.limiter_refused(&pick.group, (until, *reason), size, now);
+        }
+    }
+
+    /// The key's secret: the held one, or read now. `None` if it cannot be had, which is noted.
+    async fn secret_of(&self, key: &KeyMetadata, fresh: bool) -> Option<Arc<VersionedSecret>> {
+        let held = self.inner.secrets.peek(&key.key_id);
+        let read = match held {
+            Some(held) if fresh => self.inner.secrets.rejected(key, held.version).await,
+            Some(held) => return Some(held),
+            None => self.inner.secrets.get(key).await,
+        };
+        read.map_err(|error| self.secret_failed(key, &error)).ok()
+    }
+
+    pub(crate) fn secret_failed(&self, key: &KeyMetadata, error: &SecretError) {
+        tracing::warn!(key_id = key.key_id.as_str(), %error, "no secret");
+        let now = self.tick();
+        let mut shared = self.lock();
+        if let Some(&index) = shared.state.key_index.get(&key.key_id) {
+            shared.state.keys[index as usize].secret = Some((now + SECRET_RETRY, error.to_string()));
+            shared.state.key_changed(index, now);
+        }
+    }
+
+    fn explain_refusal(&self, refused: Refused) -> AcquireError {
+        let only_secrets = refused.counts.keys().all(|reason| {
+            matches!(reason, Reason::SecretUnavailable | Reason::Inactive | Reason::UnknownProvider)
+        });
+        if only_secrets && refused.counts.contains_key(&Reason::SecretUnavailable) {
+            let shared = self.lock();
+            let texts: Vec<&str> = shared
+                .state
+                .keys
+                .iter()
+                .filter_map(|slot| slot.secret.as_ref().map(|(_, text)| text.as_str()))
+                .take(20)
+                .collect();
+            return AcquireError::NoSecret(texts.join("; "));
+        }
+        AcquireError::Exhausted(self.exhausted(refused))
+    }
+
+    fn exhausted(&self, refused: Refused) -> Exhausted {
+        let now = self.inner.clock.now();
+        let at = refused.earliest.filter(|at| *at != NEVER).map(|at| self.instant_of(at));
+        let retry_after = at.map(|at| at.saturating_duration_since(now));
+        Exhausted {
+            retry_after,
+            earliest: retry_after.map(|wait| self.inner.clock.wall() + wait),
+            counts: refused.counts,
+            limiting: refused.limiting,
+        }
+    }
+
+    /// Why this request cannot be served now, without asking the limiter.
+    fn exhausted_now(&self, request: &KeyRequest) -> Exhausted {
+        let now = self.tick();
+        let refused = {
+            let mut shared = self.lock();
+            let shared = &mut *shared;
+            match shared.state.plan(request, request.model.as_ref(), &Tried::default(), now, &mut shared.rng)
+            {
+                Plan::Refused(refused) => refused,
+                _ => Refused { earliest: Some(now), limiting: None, counts: Default::default() },
+            }
+        };
+        self.exhausted(refused)
+    }
+
+    pub(crate) fn no_match(&self, request: &KeyRequest) -> AcquireError {
+        let mut wanted =
+            request.model.as_ref().map_or("any model".to_owned(), |model| format!("model {model}"));
+        for (name, value) in &request.tags {
+            wanted += &format!(", tag {name}={value}");
+        }
+        if let Some(project) = &request.pin {
+            wanted += &format!(", project {project}");
+        }
+        let mut models: Vec<ModelName> = self.lock().state.models.keys().cloned().collect();
+        models.sort();
+        AcquireError::NoMatch { wanted, models }
+    }
+}
+
+enum Try {
+    Leased(Box<KeyLease>),
+    Refused(Refused),
+    NoMatch,
+}
+
+/// Of two refusals the one that ends first; the counts of both.
+fn merge(old: Option<Refused>, new: Refused) -> Refused {
+    let Some(mut old) = old else { return new };
+    for (reason, count) in new.counts {
+        *old.counts.entry(reason).or_default() += count;
+    }
+    if new.earliest.is_some_and(|new| old.earliest.is_none_or(|old| new < old)) {
+        old.earliest = new.earliest;
+        old.limiting = new.limiting;
+    }
+    old
+}
+
+/// Frees the probe slots of a call that does not come about.
+struct Probing<'a> {
+    pool: &'a KeyPool,
+    marks: Option<ProbeMarks>,
+}
+
+impl Probing<'_> {
+    fn keep(mut self) -> ProbeMarks {
+        self.marks.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Probing<'_> {
+    fn drop(&mut self) {
+        if let Some(marks) = self.marks.take().filter(|marks| !marks.is_empty()) {
+            let now = self.pool.tick();
+            self.pool.lock().state.end_probe(&marks, now);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A call with failover: the next key after a failure, separate budgets for other keys and for the
+//! same key, one deadline over all, and the cause of every attempt kept.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{AcquireError, Attempt, RunEnd, RunError};
+use crate::key::ModelName;
+use crate::lease::ActiveLease;
+use crate::outcome::{Blame, Classify, Effect, Outcome, Usage};
+use crate::plan::Tried;
+use crate::pool::KeyPool;
+use crate::request::KeyRequest;
+use crate::verdict::{Next, same_key_pause};
+
+/// A call goes to at most so many other keys.
+const MOST_KEY_CHANGES: usize = 8;
+/// A key that failed without being at fault is tried again so often.
+const MOST_SAME_KEY: u32 = 2;
+
+/// One call that moves from key to key until it succeeds, its budget is used up or its deadline
+/// has come. [`KeyPool::run`] drives it; drive it yourself to keep the lease (streams).
+#[derive(Debug)]
+pub struct Call {
+    pool: KeyPool,
+    request: KeyRequest,
+    deadline: Instant,
+    tried: Tried,
+    attempts: Vec<Attempt>,
+    key_changes: usize,
+    same_key: u32,
+    pause: bool,
+    over: bool,
+}
+
+/// What [`KeyPool::run`] returns on success.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Done<T> {
+    /// What the caller's closure returned.
+    pub value: T,
+    /// Every try in order; the last one succeeded.
+    pub attempts: Vec<Attempt>,
+}
+
+impl KeyPool {
+    /// Makes a call with failover. `call` sends it with the lease's secret to the lease's model and
+    /// returns its value with the usage that the provider counted.
+    ///
+    /// # Errors
+    /// The last error of the call, or that no key can be had; with every attempt's cause.
+    pub async fn run<T, E: Classify>(
+        &self,
+        request: &KeyRequest,
+        call: impl AsyncFn(&ActiveLease) -> Result<(T, Usage), E>,
+    ) -> Result<Done<T>, RunError<E>> {
+        let mut failover = self.call(request);
+        let mut last = None;
+        loop {
+            let lease = match failover.next().await {
+                Ok(lease) => lease,
+                Err(error) => return Err(failover.give_up(error, last)),
+            };
+            match call(&lease).await {
+                Ok((value, usage)) => {
+                    let attempts = failover.succeeded(lease, usage).await;
+                    return Ok(Done { value, attempts });
+                }
+                Err(error) => {
+                    let go_on = failover.failed(lease, &error.outcome()).await;
+                    if !go_on {
+                        return Err(RunError { attempts: failover.attempts, end: RunEnd::Failed(error) });
+                    }
+                    last = Some(error);
+                }
+            }
+        }
+    }
+
+    /// Begins a call whose attempts the caller makes itself.
+    pub fn call(&self, request: &KeyRequest) -> Call {
+        Call {
+            pool: self.clone(),
+            request: request.clone(),
+            deadline: self.inner.clock.now() + request.deadline,
+            tried: Tried::default(),
+            attempts: Vec::new(),
+            key_changes: 0,
+            same_key: 0,
+            pause: false,
+            over: false,
+        }
+    }
+}
+
+impl Call {
+    /// The key for the next attempt, waiting for capacity if the deadline allows.
+    ///
+    /// # Errors
+    /// No key can be had in time.
+    pub async fn next(&mut self) -> Result<ActiveLease, AcquireError> {
+        loop {
+            let lease = self.acquire().await?;
+            // A lease whose scope was blocked while it was made gives its quota back: plan again.
+            if let Ok(active) = lease.begin() {
+                return Ok(active);
+            }
+        }
+    }
+
+    async fn acquire(&mut self) -> Result<crate::KeyLease, AcquireError> {
+        if self.tried.is_empty() {
+            return self.pool.acquire_until(&self.request, self.deadline, &self.tried).await;
+        }
+        // First who has not been tried; then, after a pause, whoever is there.
+        match self.pool.acquire_now(&self.request, &self.tried).await {
+            Err(AcquireError::Exhausted(_)) => {}
+            done => return done,
+        }
+        if std::mem::take(&mut self.pause) {
+            let pause = same_key_pause(self.same_key, &mut self.pool.lock().rng);
+            self.same_key += 1;
+            let clock = &self.pool.inner.clock;
+            let until = (clock.now() + pause).min(self.deadline);
+            clock.sleep_until(until).await;
+        }
+        self.pool.acquire_until(&self.request, self.deadline, &Tried::default()).await
+    }
+
+    /// The attempt failed: books the outcome. True if another attempt may help.
+    pub async fn failed(&mut self, lease: ActiveLease, outcome: &Outcome) -> bool {
+        self.record(&lease, outcome);
+        let (group, key) = lease.identity();
+        let model = lease.model().clone();
+        match lease.conclude(outcome).await {
+            Next::Stop => self.over = true,
+            Next::SameKey => {} // it goes on with the new secret
+            Next::OtherModel => self.leave_model(&model),
+            Next::Retry => {
+                self.pause = true;
+                self.key_changes += 1;
+                match outcome.blame {
+                    Blame::Key | Blame::Service | Blame::Host => self.tried.keys.push(key),
+                    _ => self.tried.groups.push(group),
+                }
+            }
+        }
+        let out_of_tries = self.key_changes > MOST_KEY_CHANGES
+            || self.same_key >= MOST_SAME_KEY && self.nobody_else(outcome);
+        !self.over && !out_of_tries && self.pool.inner.clock.now() < self.deadline
+    }
+
+    /// The attempt succeeded. Returns all attempts.
+    pub async fn succeeded(mut self, lease: ActiveLease, usage: Usage) -> Vec<Attempt> {
+        let outcome = Outcome::success(usage);
+        self.record(&lease, &outcome);
+        lease.conclude(&outcome).await;
+        self.attempts
+    }
+
+    /// Every try so far.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// The time that is left.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(self.pool.inner.clock.now())
+    }
+
+    /// Ends the call because no key can be had.
+    pub fn give_up<E>(self, error: AcquireError, last: Option<E>) -> RunError<E> {
+        RunError { attempts: self.attempts, end: RunEnd::Acquire { error, last } }
+    }
+
+    fn record(&mut self, lease: &ActiveLease, outcome: &Outcome) {
+        self.attempts.push(Attempt {
+            key_id: lease.key_id().clone(),
+            project: lease.project().clone(),
+            model: lease.model().clone(),
+            outcome: outcome.clone(),
+            latency: lease.elapsed(),
+        });
+    }
+
+    /// The failed key was not blocked for it, and the budget for trying it again is used up.
+    fn nobody_else(&self, outcome: &Outcome) -> bool {
+        matches!(outcome.effect, Effect::Transient | Effect::Overload)
+    }
+
+    /// The model does not exist for the project: goes on with the fallback models only.
+    fn leave_model(&mut self, model: &ModelName) {
+        self.request.fallback_models.retain(|fallback| fallback != model);
+        if self.request.fallback_models.is_empty() {
+            self.over = true;
+        } else if self.request.model.as_ref() == Some(model) {
+            self.request.model = Some(self.request.fallback_models.remove(0));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Which groups and keys a class of requests can use, and which of those are ready: one view for
+//! each class that was asked for, built at its first request.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::key::{KeyMetadata, ModelName, ProjectId};
+use crate::limit::Group;
+use crate::outcome::Reason;
+use crate::request::KeyRequest;
+use crate::roster::{NEVER, Roster, Tick};
+
+/// Index of a key in the pool's state.
+pub(crate) type KeyIndex = u32;
+/// Index of a group in the pool's state.
+pub(crate) type GroupIndex = u32;
+
+/// More classes than this are not kept: the views are dropped and built anew when asked for.
+const MOST_VIEWS: usize = 256;
+
+/// What a request demands of a key, its size aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Class {
+    pub(crate) model: Option<ModelName>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) pin: Option<ProjectId>,
+}
+
+impl Class {
+    pub(crate) fn of(request: &KeyRequest, model: Option<&ModelName>) -> Self {
+        Self { model: model.cloned(), tags: request.tags.clone(), pin: request.pin.clone() }
+    }
+
+    fn is_that_of(&self, request: &KeyRequest) -> bool {
+        self.pin == request.pin && self.tags == request.tags
+    }
+
+    /// True if a key of this group fits.
+    pub(crate) fn takes(&self, key: &KeyMetadata, group: &Group) -> bool {
+        self.model.as_ref().is_none_or(|model| *model == group.model)
+            && self.pin.as_ref().is_none_or(|pin| *pin == group.project)
+            && self.tags.iter().all(|(name, value)| key.tags.get(name) == Some(value))
+    }
+}
+
+/// Where a unit stands: view, tier, place in the tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UnitRef {
+    pub(crate) view: u32,
+    pub(crate) tier: u32,
+    pub(crate) unit: u32,
+    /// For a key: its number in the unit.
+    pub(crate) member: u32,
+}
+
+/// The keys of one group that fit a class and share a priority.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    pub(crate) group: GroupIndex,
+    pub(crate) keys: UnitKeys,
+    /// The largest weight of its usable keys, or of all when none is.
+    weight: u32,
+    /// Why it is not ready, as counted in its view.
+    reason: Option<Reason>,
+}
+
+/// Most groups have one key; only siblings need a roster of their own.
+#[derive(Debug)]
+pub(crate) enum UnitKeys {
+    One(KeyIndex, u32),
+    Many { keys: Vec<(KeyIndex, u32)>, roster: Roster },
+}
+
+impl UnitKeys {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::One(..) => 1,
+            Self::Many { keys, .. } => keys.len(),
+        }
+    }
+
+    /// The largest weight of its usable keys, or of all when none is.
+    fn weight(&self) -> u32 {
+        match self {
+            Self::One(_, weight) => *weight,
+            Self::Many { keys, roster } => {
+                let of = |usable: bool| {
+                    let each = (0_u32..).zip(keys).filter(|(number, _)| !usable || roster.is_in(*number));
+                    each.map(|(_, (_, weight))| *weight).max()
+                };
+                of(true).or_else(|| of(false)).unwrap_or(0)
+            }
+        }
+    }
+}
+
+/// Units of one priority.
+#[derive(Debug)]
+pub(crate) struct Tier {
+    pub(crate) priority: u32,
+    pub(crate) roster: Roster,
+    pub(crate) units: Vec<Unit>,
+}
+
+/// All units of one class, best priority first.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) class: Class,
+    pub(crate) tiers: Vec<Tier>,
+    /// Keys that are not ready, by reason; exact when no unit is ready.
+    counts: BTreeMap<Reason, usize>,
+}
+
+impl View {
+    pub(crate) fn counts(&self) -> BTreeMap<Reason, usize> {
+        self.counts.iter().filter(|(_, count)| **count > 0).map(|(reason, count)| (*reason, *count)).collect()
+    }
+
+    /// Takes note of when a unit is ready, and why not before.
+    pub(crate) fn set(&mut self, at: UnitRef, ready: (Tick, Option<Reason>), now: Tick) {
+        let tier = &mut self.tiers[at.tier as usize];
+        let unit = &mut tier.units[at.unit as usize];
+        let reason = ready.1.filter(|_| ready.0 > now);
+        if unit.reason != reason {
+            let keys = unit.keys.len();
+            if let Some(count) = unit.reason.and_then(|old| self.counts.get_mut(&old)) {
+                *count -= keys;
+            }
+            if let Some(new) = reason {
+                *self.counts.entry(new).or_default() += keys;
+            }
+            unit.reason = reason;
+        }
+        tier.roster.set_weight(at.unit, unit.weight);
+        tier.roster.set_ready_at(at.unit, ready.0, now);
+    }
+
+    /// The earliest time at which a unit becomes ready.
+    pub(crate) fn next_ready(&mut self) -> Option<(Tick, GroupIndex)> {
+        let each = self.tiers.iter_mut().filter_map(|tier| {
+            let (at, unit) = tier.roster.next_ready()?;
+            Some((at, tier.units[unit as usize].group))
+        });
+        each.min()
+    }
+
+    fn tier(&mut self, priority: u32) -> usize {
+        match self.tiers.binary_search_by_key(&priority, |tier| tier.priority) {
+            Ok(index) => index,
+            Err(index) => {
+                self.tiers.insert(index, Tier { priority, roster: Roster::default(), units: Vec::new() });
+                index
+            }
+        }
+    }
+}
+
+/// Views by class.
+#[derive(Debug, Default)]
+pub(crate) struct Views {
+    views: Vec<View>,
+    by_model: HashMap<ModelName, Vec<u32>>,
+    any_model: Vec<u32>,
+}
+
+impl Views {
+    pub(crate) fn find(&self, request: &KeyRequest, model: Option<&ModelName>) -> Option<u32> {
+        let candidates = match model {
+            Some(model) => self.by_model.get(model)?,
+            None => &self.any_model,
+        };
+        candidates.iter().copied().find(|view| self.views[*view as usize].class.is_that_of(request))
+    }
+
+    /// True if the next [`add`](Self::add) must be preceded by a [`clear`](Self::clear).
+    pub(crate) fn is_full(&self) -> bool {
+        self.views.len() >= MOST_VIEWS
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn get(&mut self, view: u32) -> &mut View {
+        &mut self.views[view as usize]
+    }
+
+    /// Adds the view of a class. `members` are the (group, key, priority, weight) that fit it, all
+    /// members of a group together. Returns where each stands, in the same order; nothing is ready
+    /// until it is said to be.
+    pub(crate) fn add(&mut self, class: Class, members: &[(GroupIndex, KeyIndex, u32, u32)]) -> Vec<UnitRef> {
+        let number = u32::try_from(self.views.len()).unwrap_or(u32::MAX);
+        match &class.model {
+            Some(model) => self.by_model.entry(model.clone()).or_default().push(number),
+            None => self.any_model.push(number),
+        }
+        let mut view = View { class, tiers: Vec::new(), counts: BTreeMap::new() };
+        for (_, _, priority, _) in members {
+            view.tier(*priority); // first all tiers: inserting one moves those behind it
+        }
+        let mut units: HashMap<(GroupIndex, u32), u32> = HashMap::new();
+        let mut places = Vec::with_capacity(members.len());
+        for &(group, key, priority, weight) in members {
+            let tier_index = view.tier(priority);
+            let tier = &mut view.tiers[tier_index];
+            let unit = *units.entry((group, priority)).or_insert_with(|| {
+                tier.units.push(Unit { group, keys: UnitKeys::One(key, weight), weight, reason: None });
+                tier.roster.add(weight)
+            });
+            let member = tier.units[unit as usize].join(key, weight);
+            let tier = u32::try_from(tier_index).unwrap_or(u32::MAX);
+            places.push(UnitRef { view: number, tier, unit, member });
+        }
+        self.views.push(view);
+        places
+    }
+}
+
+impl Unit {
+    /// Adds a key, unless it is the one that the unit was made with. Returns its number.
+    fn join(&mut self, key: KeyIndex, weight: u32) -> u32 {
+        match &mut self.keys {
+            UnitKeys::One(first, _) if *first == key => 0,
+            UnitKeys::One(first, first_weight) => {
+                let mut roster = Roster::default();
+                roster.add(*first_weight);
+                let member = roster.add(weight);
+                self.keys = UnitKeys::Many { keys: vec![(*first, *first_weight), (key, weight)], roster };
+                member
+            }
+            UnitKeys::Many { keys, roster } => {
+                keys.push((key, weight));
+                roster.add(weight)
+            }
+        }
+    }
+
+    /// Takes note of when one of its keys is usable; returns when the first of all is.
+    pub(crate) fn set_key(&mut self, member: u32, ready_at: Tick, now: Tick) -> Tick {
+        match &mut self.keys {
+            UnitKeys::One(..) => ready_at,
+            UnitKeys::Many { roster, .. } => {
+                roster.set_ready_at(member, ready_at, now);
+                let ready_at = Self::first_of(roster);
+                self.weight = self.keys.weight();
+                ready_at
+            }
+        }
+    }
+
+    /// When the first of its keys is usable; a lone key knows that itself.
+    pub(crate) fn keys_ready_at(&mut self, now: Tick, lone: impl Fn(KeyIndex) -> Tick) -> Tick {
+        match &mut self.keys {
+            UnitKeys::One(key, _) => lone(*key),
+            UnitKeys::Many { roster, .. } => {
+                roster.wake(now);
+                Self::first_of(roster)
+            }
+        }
+    }
+
+    fn first_of(roster: &mut Roster) -> Tick {
+        if roster.ready() > 0 { 0 } else { roster.next_ready().map_or(NEVER, |(at, _)| at) }
+    }
+}

@@ -1,0 +1,365 @@
+//! The pool: the state behind one short mutex, with a limiter, a secret cache and a clock around it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::cached::SecretCache;
+use crate::clock::Clock;
+use crate::cooldown::Backoff;
+use crate::error::ConfigError;
+use crate::key::{KeyId, KeyMetadata};
+use crate::keyset::KeySet;
+use crate::lease::Leased;
+use crate::limit::{
+    LimiterError, Millis, RateLimiter, Reservation, ScopeChange, SettleBatch, Settlement, Verdict,
+};
+use crate::outcome::{Effect, Outcome, Scope};
+use crate::roster::Tick;
+use crate::state::PoolState;
+use crate::verdict::{Judged, Next};
+use crate::wait::WaitRoom;
+
+/// Many keys as one. Clones are handles of the same pool.
+///
+/// ```
+/// use keyrot_core::secrecy::SecretString;
+/// use keyrot_core::{KeyId, KeyMetadata, KeyPool, KeyRequest, KeySet, MemoryStore, Usage};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let id = KeyId::parse("flash_01")?;
+/// let secrets = MemoryStore::default();
+/// secrets.put(&id, SecretString::from("the-api-key"));
+/// let mut keys = KeySet::default();
+/// keys.upsert(KeyMetadata::new(id, "gemini-2.5-flash"))?;
+///
+/// let pool = KeyPool::builder(keys).secrets(secrets).build();
+/// let lease = pool.acquire(&KeyRequest::model("gemini-2.5-flash")).await?;
+/// let call = lease.begin()?; // now send it, with call.secret() in the header
+/// call.succeeded(Usage::input(812)).await;
+/// assert_eq!(pool.health()["flash_01"].success_count, 1);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct KeyPool {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) started: Instant,
+    pub(crate) secrets: SecretCache,
+    pub(crate) limiter: Arc<dyn RateLimiter>,
+    pub(crate) waiters: Arc<WaitRoom>,
+    backoff: Backoff,
+    shared: Mutex<Shared>,
+    /// Reservations of leases that were dropped; settled by whoever comes next.
+    dropped: Mutex<Vec<Settlement>>,
+    some_dropped: AtomicBool,
+    epoch: u64,
+    batches: AtomicU64,
+}
+
+pub(crate) struct Shared {
+    pub(crate) state: PoolState,
+    pub(crate) keys: KeySet,
+    pub(crate) rng: fastrand::Rng,
+    /// The generation of blocks that this pool has seen.
+    pub(crate) seen: u64,
+    pub(crate) closed: bool,
+}
+
+impl Inner {
+    pub(crate) fn new(
+        keys: KeySet,
+        clock: Arc<dyn Clock>,
+        secrets: SecretCache,
+        limiter: Arc<dyn RateLimiter>,
+        backoff: Backoff,
+        mut rng: fastrand::Rng,
+    ) -> Self {
+        let epoch = rng.u64(1..);
+        let shared = Shared { state: PoolState::new(&keys), keys, rng, seen: 0, closed: false };
+        Self {
+            started: clock.now(),
+            clock,
+            secrets,
+            limiter,
+            waiters: Arc::default(),
+            backoff,
+            shared: Mutex::new(shared),
+            dropped: Mutex::default(),
+            some_dropped: AtomicBool::new(false),
+            epoch,
+            batches: AtomicU64::new(1),
+        }
+    }
+}
+
+impl fmt::Debug for KeyPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPool").field("limiter", &self.inner.limiter).finish_non_exhaustive()
+    }
+}
+
+impl KeyPool {
+    /// Replaces the keys, as after an edit of keys.json. What is known of ids, projects and models
+    /// that remain is kept; leases keep the scopes they were granted under.
+    pub fn replace_keys(&self, keys: KeySet) {
+        let mut shared = self.lock();
+        let mut state = PoolState::new(&keys);
+        state.inherit(&mut shared.state);
+        shared.state = state;
+        self.inner.secrets.retain(keys.iter());
+        shared.keys = keys;
+        drop(shared);
+        self.inner.waiters.wake();
+    }
+
+    /// Adds a key or replaces the one with the same id; selectable at the next acquire. Not written
+    /// to any file: see [`save`](Self::save).
+    pub fn upsert(&self, key: KeyMetadata) -> Result<(), ConfigError> {
+        let mut keys = self.lock().keys.clone();
+        keys.upsert(key)?;
+        self.replace_keys(keys);
+        Ok(())
+    }
+
+    /// Writes the keys (never secrets) to a keys.json, atomically; comments, unknown fields and
+    /// what others changed meanwhile are kept.
+    pub fn save(&self, path: &std::path::Path) -> Result<(), ConfigError> {
+        let mut keys = self.lock().keys.clone();
+        keys.save(path, self.inner.clock.wall())?;
+        self.replace_keys(keys);
+        Ok(())
+    }
+
+    /// The keys as they are now.
+    pub fn keys(&self) -> KeySet {
+        self.lock().keys.clone()
+    }
+
+    /// Lifts a block and forgets its strikes.
+    pub async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
+        self.inner.limiter.reset(scope).await?;
+        self.settle(Vec::new(), Vec::new()).await; // brings the changed record
+        Ok(())
+    }
+
+    /// Reads secrets that are about to expire. Call it every few seconds from a task of yours, so
+    /// that no call ever waits for the store.
+    pub async fn refresh_secrets(&self) {
+        self.inner.secrets.refresh_due().await;
+    }
+
+    /// Ends the pool: nobody gets a key any more, and what is left to settle is settled.
+    pub async fn close(&self) {
+        self.lock().closed = true;
+        self.inner.waiters.wake();
+        self.settle_dropped().await;
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.inner.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since the pool was built.
+    pub(crate) fn tick(&self) -> Tick {
+        self.tick_at(self.inner.clock.now())
+    }
+
+    pub(crate) fn tick_at(&self, now: Instant) -> Tick {
+        let elapsed = now.saturating_duration_since(self.inner.started);
+        Tick::try_from(elapsed.as_millis()).unwrap_or(Tick::MAX - 1)
+    }
+
+    pub(crate) fn instant_of(&self, tick: Tick) -> Instant {
+        self.inner.started + Duration::from_millis(tick)
+    }
+
+    /// The call is sent now. Fails if its scope was blocked meanwhile or it was held too long.
+    pub(crate) fn begin(&self, leased: &Leased) -> Result<Instant, Instant> {
+        let now = self.inner.clock.now();
+        let tick = self.tick_at(now);
+        let mut shared = self.lock();
+        if now > leased.send_by || shared.state.is_blocked(&leased.key.key_id, &leased.group, tick) {
+            return Err(now);
+        }
+        if let Some(slot) = shared.state.key_slot(&leased.key.key_id) {
+            slot.counters.last_used = Some(self.inner.clock.wall());
+        }
+        Ok(now)
+    }
+
+    /// A lease was dropped before it was sent.
+    pub(crate) fn give_back(&self, leased: &Leased, settlement: Option<Settlement>) {
+        self.end_probe(leased);
+        self.queue(settlement);
+    }
+
+    /// A lease was dropped after it was sent: neutral, but counted.
+    pub(crate) fn abandon(&self, leased: &Leased, settlement: Option<Settlement>) {
+        if let Some(slot) = self.lock().state.key_slot(&leased.key.key_id) {
+            slot.counters.abandoned += 1;
+        }
+        self.give_back(leased, settlement);
+    }
+
+    fn end_probe(&self, leased: &Leased) {
+        if !leased.marks.is_empty() {
+            let now = self.tick();
+            self.lock().state.end_probe(&leased.marks, now);
+        }
+    }
+
+    /// Dropping cannot wait: whoever settles or acquires next takes this along.
+    fn queue(&self, settlement: Option<Settlement>) {
+        if let Some(settlement) = settlement {
+            self.inner.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(settlement);
+            self.inner.some_dropped.store(true, Ordering::Release);
+        }
+        self.inner.waiters.wake();
+    }
+
+    pub(crate) async fn settle_dropped(&self) {
+        if self.inner.some_dropped.load(Ordering::Acquire) {
+            self.settle(Vec::new(), Vec::new()).await;
+        }
+    }
+
+    /// Books what became of a call, and says what its caller does next.
+    pub(crate) async fn conclude(
+        &self,
+        leased: Leased,
+        reservation: Option<Reservation>,
+        outcome: &Outcome,
+        begun: Instant,
+    ) -> Next {
+        let probing = ProbeGuard { pool: self, leased: &leased };
+        let secret_replaced = outcome.effect == Effect::KeyRejected && self.reread(&leased).await;
+        let now = self.tick();
+        let judged = Judged {
+            key: &leased.key,
+            group: &leased.group,
+            limits: leased.limits,
+            since: leased.since,
+            begun: self.tick_at(begun),
+            secret_replaced,
+        };
+        let judgement = self.lock().state.judge(&judged, outcome, now);
+        let proven = outcome.effect == Effect::Success;
+        let settlement = reservation.map(|reservation| Settlement {
+            reservation,
+            disposition: crate::limit::Disposition::Sent { input_tokens: outcome.usage.input_tokens, proven },
+        });
+        if secret_replaced || !judgement.pardoned.is_empty() {
+            let cured = secret_replaced.then(|| leased.key.key_id.clone());
+            self.pardon(judgement.pardoned.into_iter().chain(cured)).await;
+        }
+        self.settle(settlement.into_iter().collect(), judgement.verdicts).await;
+        drop(probing);
+        self.report_event(&leased, outcome);
+        judgement.next
+    }
+
+    fn report_event(&self, leased: &Leased, outcome: &Outcome) {
+        if outcome.effect != Effect::Success {
+            tracing::debug!(
+                key_id = leased.key.key_id.as_str(),
+                model = leased.group.model.as_str(),
+                effect = outcome.effect.name(),
+                detail = outcome.detail,
+                "keyrot.attempt failed"
+            );
+        }
+    }
+
+    /// The provider refused the secret: reads it once more. True if it is another one now, or was
+    /// replaced already since the call was leased.
+    async fn reread(&self, leased: &Leased) -> bool {
+        match self.inner.secrets.rejected(&leased.key, leased.secret.version).await {
+            Ok(current) => current.version != leased.secret.version,
+            Err(error) => {
+                self.secret_failed(&leased.key, &error);
+                false
+            }
+        }
+    }
+
+    async fn pardon(&self, keys: impl Iterator<Item = KeyId>) {
+        for key in keys {
+            if let Err(error) = self.inner.limiter.reset(&Scope::Key(key)).await {
+                tracing::warn!(%error, "a cooldown could not be lifted");
+            }
+        }
+    }
+
+    /// Settles, together with what was dropped, and takes over changed blocks. A limiter that
+    /// cannot be reached loses nothing that matters: its windows end by themselves.
+    pub(crate) async fn settle(&self, mut settlements: Vec<Settlement>, verdicts: Vec<Verdict>) {
+        if self.inner.some_dropped.swap(false, Ordering::AcqRel) {
+            settlements.append(&mut self.inner.dropped.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        let batch = {
+            let mut shared = self.lock();
+            SettleBatch {
+                epoch: self.inner.epoch,
+                number: self.inner.batches.fetch_add(1, Ordering::Relaxed),
+                seen: shared.seen,
+                settlements,
+                jitter: if verdicts.is_empty() { 0 } else { shared.rng.u16(..=1000) },
+                verdicts,
+                backoff: self.inner.backoff,
+            }
+        };
+        match self.inner.limiter.settle(batch).await {
+            Ok(settled) => {
+                let wake = !settled.changed.is_empty() || !settled.freed.is_empty();
+                if wake {
+                    let now = self.tick();
+                    let mut shared = self.lock();
+                    shared.learn(&settled.changed, settled.generation, settled.now, now);
+                    for group in &settled.freed {
+                        shared.state.freed(group, now);
+                    }
+                }
+                if wake {
+                    self.inner.waiters.wake();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a call could not be settled"),
+        }
+    }
+}
+
+/// Ends the probe of a call however its report ends.
+struct ProbeGuard<'a> {
+    pool: &'a KeyPool,
+    leased: &'a Leased,
+}
+
+impl Drop for ProbeGuard<'_> {
+    fn drop(&mut self) {
+        if !self.leased.marks.is_empty() {
+            self.pool.end_probe(self.leased);
+            self.pool.inner.waiters.wake();
+        }
+    }
+}
+
+impl Shared {
+    /// Takes over blocks from the limiter, whose time is `their_now`.
+    pub(crate) fn learn(&mut self, changed: &[ScopeChange], generation: u64, their_now: Millis, now: Tick) {
+        for ScopeChange { scope, record } in changed {
+            let until = record.blocked(their_now).map_or(0, |until| now + (until - their_now));
+            self.state.set_block(scope, record, until, now);
+        }
+        self.seen = self.seen.max(generation);
+    }
+}

@@ -1,0 +1,173 @@
+//! From the outcome of a call to what the limiter is told and what the caller does next. Pure:
+//! docs/failover.md has this file as a table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cooldown::LONGEST_NAMED_DELAY;
+use crate::index::KeyIndex;
+use crate::key::{KeyId, KeyMetadata, Limits};
+use crate::limit::{Group, Millis, Span, Verdict};
+use crate::outcome::{Blame, Effect, Outcome, Quota, Reason, Scope};
+use crate::plan::Tried;
+use crate::roster::Tick;
+use crate::state::PoolState;
+
+/// What a failover loop does after an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another try may help: another key, or this one after a back-off.
+    Retry,
+    /// The model is the trouble: a fallback model, nothing else.
+    OtherModel,
+    /// The key's secret was replaced meanwhile: the same key at once.
+    SameKey,
+    /// Nothing more to try.
+    Stop,
+}
+
+/// The call that is judged.
+pub(crate) struct Judged<'a> {
+    pub(crate) key: &'a Arc<KeyMetadata>,
+    pub(crate) group: &'a Arc<Group>,
+    pub(crate) limits: Limits,
+    /// The limiter's time when it was leased.
+    pub(crate) since: Millis,
+    /// The pool's time when it was sent.
+    pub(crate) begun: Tick,
+    /// The refused secret is not the one that is in use now.
+    pub(crate) secret_replaced: bool,
+}
+
+/// What follows from an outcome.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Keys whose block was a mistake: the host was to blame.
+    pub(crate) pardoned: Vec<KeyId>,
+    pub(crate) next: Next,
+}
+
+impl PoolState {
+    /// Books an outcome and says what follows from it.
+    pub(crate) fn judge(&mut self, call: &Judged<'_>, outcome: &Outcome, now: Tick) -> Judgement {
+        let index = self.key_index.get(&call.key.key_id).copied();
+        self.count(index, outcome);
+        let mut judgement = Judgement { verdicts: Vec::new(), pardoned: Vec::new(), next: Next::Retry };
+        let project = Scope::Project(call.group.project.clone());
+        let of_blame = match outcome.blame {
+            Blame::Key => Scope::Key(call.key.key_id.clone()),
+            Blame::Project => project.clone(),
+            _ => call.group.scope(),
+        };
+        let named =
+            outcome.retry_after.map_or(Span::Backoff, |delay| Span::Named(delay.min(LONGEST_NAMED_DELAY)));
+        let mut block = |scope: Scope, reason: Reason, span: Span| {
+            judgement.verdicts.push(Verdict::Block { scope, reason, span, since: call.since });
+        };
+        match outcome.effect {
+            Effect::Success => {
+                judgement.next = Next::Stop;
+                judgement.verdicts = self.success(call, now);
+                return judgement;
+            }
+            Effect::Fail => judgement.next = Next::Stop,
+            Effect::Cooldown => block(of_blame, cooldown_reason(outcome), named),
+            Effect::UntilPacificMidnight => block(call.group.scope(), Reason::DayQuota, Span::DayEnd),
+            Effect::NoQuota => block(call.group.scope(), Reason::NoQuota, Span::Named(LONGEST_NAMED_DELAY)),
+            Effect::ProjectRejected => block(project, Reason::ProjectRejected, Span::Backoff),
+            Effect::OutOfCredit => block(project, Reason::OutOfCredit, Span::Backoff),
+            Effect::ModelMissing => {
+                block(call.group.scope(), Reason::ModelMissing, Span::Backoff);
+                judgement.next = Next::OtherModel;
+            }
+            Effect::Overload => {
+                let model = self.models.entry(call.group.model.clone()).or_default();
+                if model.overload(&call.group.project, now) {
+                    block(call.group.scope(), Reason::ModelOverloaded, named);
+                }
+            }
+            Effect::KeyRejected if call.secret_replaced => judgement.next = Next::SameKey,
+            Effect::KeyRejected => match self.host.refusal(&call.key.key_id, &outcome.detail, now) {
+                Some(pardoned) => {
+                    judgement.pardoned = pardoned;
+                    judgement.next = Next::Stop;
+                }
+                None => block(Scope::Key(call.key.key_id.clone()), Reason::KeyRejected, Span::Backoff),
+            },
+            Effect::Transient => {
+                let others_work = self.successes.of_another_than(&call.key.key_id, call.begun);
+                if others_work && self.another_is_ready(call, now) {
+                    block(Scope::Key(call.key.key_id.clone()), Reason::Cooldown, named);
+                }
+            }
+        }
+        if let Some(limit) = outcome.learned {
+            judgement.verdicts.push(Verdict::Learn { group: Arc::clone(call.group), limit });
+            if limit.quota != Quota::RequestsPerDay {
+                let group = Arc::clone(call.group);
+                judgement.verdicts.push(Verdict::Tighten { group, limits: call.limits });
+            }
+        }
+        judgement
+    }
+
+    fn success(&mut self, call: &Judged<'_>, now: Tick) -> Vec<Verdict> {
+        if let Some(model) = self.models.get_mut(&call.group.model) {
+            model.success(&call.group.project, now);
+        }
+        self.host.success();
+        self.successes.note(&call.key.key_id, now);
+        let mut verdicts = Vec::new();
+        let mut clear = |scope: Scope| verdicts.push(Verdict::Clear { scope, since: call.since });
+        if let Some(&index) = self.key_index.get(&call.key.key_id)
+            && self.keys[index as usize].block.strikes > 0
+        {
+            clear(Scope::Key(call.key.key_id.clone()));
+        }
+        if self.projects.get(&call.group.project).is_some_and(|slot| slot.block.strikes > 0) {
+            clear(Scope::Project(call.group.project.clone()));
+        }
+        if let Some(&index) = self.group_index.get(call.group)
+            && self.groups[index as usize].block.strikes > 0
+        {
+            clear(call.group.scope());
+        }
+        verdicts
+    }
+
+    fn count(&mut self, index: Option<KeyIndex>, outcome: &Outcome) {
+        let Some(index) = index else { return };
+        let counters = &mut self.keys[index as usize].counters;
+        match (outcome.effect, outcome.blame) {
+            (Effect::Success, _) => counters.success += 1,
+            (_, Blame::Caller) => {}
+            _ => {
+                counters.error += 1;
+                counters.last_error = Some(outcome.detail.clone());
+            }
+        }
+    }
+
+    /// True if the model can be served now without this key.
+    fn another_is_ready(&mut self, call: &Judged<'_>, now: Tick) -> bool {
+        let request = crate::KeyRequest::model(call.group.model.as_str());
+        let tried = Tried { keys: vec![call.key.key_id.clone()], ..Tried::default() };
+        let mut rng = fastrand::Rng::with_seed(0); // any other key will do
+        let model = request.model.clone();
+        matches!(self.plan(&request, model.as_ref(), &tried, now, &mut rng), crate::plan::Plan::Picked(_))
+    }
+}
+
+fn cooldown_reason(outcome: &Outcome) -> Reason {
+    match outcome.learned.map(|limit| limit.quota) {
+        Some(Quota::RequestsPerMinute) => Reason::MinuteRequests,
+        Some(Quota::TokensPerMinute) => Reason::MinuteTokens,
+        _ => Reason::Cooldown,
+    }
+}
+
+/// The pause before the same key is tried again: 0.5 s, 1 s, 2 s and up to as much again.
+pub(crate) fn same_key_pause(retry: u32, rng: &mut fastrand::Rng) -> Duration {
+    Duration::from_millis(500 << retry.min(4)).mul_f64(1.0 + rng.f64())
+}

@@ -1,0 +1,39 @@
+//! The suite of secret stores on a `.env` file.
+#![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use keyrot_core::{KeyMetadata, SecretStore, Vars};
+use keyrot_secrets_env::EnvStore;
+use keyrot_testkit::secret_store::SecretHarness;
+use keyrot_testkit::secret_store_tests;
+use tempfile::TempDir;
+
+struct DotenvFile {
+    directory: TempDir,
+    values: Mutex<BTreeMap<String, String>>,
+}
+
+#[async_trait]
+impl SecretHarness for DotenvFile {
+    fn store(&self) -> Arc<dyn SecretStore> {
+        Arc::new(EnvStore::with_dotenv(Vars::default(), self.directory.path().join(".env")))
+    }
+
+    async fn put(&self, key: &KeyMetadata, secret: &str) {
+        let name = key.secret.clone().unwrap_or_else(|| format!("GEMINI_KEY_{}", key.key_id));
+        let mut values = self.values.lock().unwrap();
+        values.insert(name, secret.replace('\r', "\\r").replace('\n', "\\n"));
+        let text: String = values.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
+        fs::write(self.directory.path().join(".env"), text).unwrap();
+    }
+}
+
+async fn dotenv_file() -> DotenvFile {
+    DotenvFile { directory: TempDir::new().unwrap(), values: Mutex::default() }
+}
+
+secret_store_tests!(dotenv_file);

@@ -1,0 +1,140 @@
+//! What the model is told: one system instruction, one request, one repair request, and how many
+//! tokens to reserve for them.
+
+use crate::finding::Finding;
+use crate::options::GenerateOptions;
+
+/// The system instruction. What it says about backtesting.py holds for version 0.6.6;
+/// `tests/prompt_claims.py` runs each statement and each example against it.
+pub const SYSTEM_INSTRUCTION: &str = include_str!("system_instruction.md");
+
+/// Changes whenever [`SYSTEM_INSTRUCTION`] or the wording of a request changes.
+pub const PROMPT_VERSION: u32 = 1;
+
+/// What the provider adds around the texts: roles, turns and separators; measured figures are below 10
+/// a message, and there are two.
+const FRAME_TOKENS: u64 = 32;
+
+/// A call to a model: what it is, what is asked, how much it may answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Prompt {
+    /// The system instruction.
+    pub system: String,
+    /// The user's turn.
+    pub text: String,
+    /// Most tokens of the reply, the model's thoughts included.
+    pub max_output_tokens: u32,
+}
+
+impl Prompt {
+    /// A call with the system instruction of this crate.
+    pub fn new(text: impl Into<String>, max_output_tokens: u32) -> Self {
+        Self { system: SYSTEM_INSTRUCTION.to_owned(), text: text.into(), max_output_tokens }
+    }
+
+    /// Input tokens to reserve: a third of the bytes of both texts, rounded up, and 32 for the frame.
+    ///
+    /// A token is about four characters of English; code and other alphabets run denser, and a
+    /// character of those has two to four bytes. The reservation is corrected with the provider's own
+    /// count after the call.
+    pub fn estimated_tokens(&self) -> u64 {
+        (self.system.len() + self.text.len()).div_ceil(3) as u64 + FRAME_TOKENS
+    }
+}
+
+/// The request for a new strategy.
+pub(crate) fn request(description: &str, options: &GenerateOptions) -> Prompt {
+    let mut text = format!("Write this strategy:\n\n{}\n\n", description.trim());
+    match &options.class_name {
+        Some(name) => text.push_str(&format!("Class name: {name}\n")),
+        None => text.push_str("Class name: one that says what the strategy does.\n"),
+    }
+    if !options.parameters.is_empty() {
+        text.push_str("\nClass attributes that it must have, with these defaults:\n");
+        for (name, value) in &options.parameters {
+            text.push_str(&format!("{name} = {value}\n"));
+        }
+    }
+    Prompt::new(text, options.max_output_tokens)
+}
+
+/// The request to correct a module: the finding and the module, nothing else.
+pub(crate) fn repair(code: &str, finding: &Finding, max_output_tokens: u32) -> Prompt {
+    let fence = fence_around(code);
+    let text = format!(
+        "Correct this module. Change only what the finding asks for and reply with the whole module.\n\n\
+         Finding: {finding}\n\n{fence}python\n{code}\n{fence}\n",
+        code = code.trim_end(),
+    );
+    Prompt::new(text, max_output_tokens)
+}
+
+/// The request again, after a reply without any code in it.
+pub(crate) fn ask_for_code(description: &str, options: &GenerateOptions, finding: &Finding) -> Prompt {
+    let mut prompt = request(description, options);
+    prompt.text.push_str(&format!("\nFinding in your last reply: {finding}\n"));
+    prompt
+}
+
+/// A fence longer than any run of backticks in the code.
+fn fence_around(code: &str) -> String {
+    let longest = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat(longest.max(2) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extract::extract;
+    use crate::finding::Rule;
+    use crate::syntax::check;
+
+    fn examples() -> Vec<&'static str> {
+        SYSTEM_INSTRUCTION
+            .split("```python\n")
+            .skip(1)
+            .filter_map(|rest| rest.split_once("\n```").map(|(code, _)| code))
+            // The first mention of a fence is in prose.
+            .filter(|code| code.contains("(Strategy)"))
+            .collect()
+    }
+
+    #[test]
+    fn the_examples_of_the_instruction_pass_the_own_check() {
+        let names: Vec<String> = examples().iter().map(|code| check(code).unwrap().class_name).collect();
+        assert_eq!(names, ["RsiTrendStrategy", "MacdAtrStrategy"]);
+    }
+
+    #[test]
+    fn the_request_carries_description_name_and_parameters() {
+        let options = GenerateOptions::default().class_name("Cross").parameter("fast", "10");
+        let prompt = request("  buy when 10 crosses 20 \n", &options);
+        assert_eq!(
+            prompt.text,
+            "Write this strategy:\n\nbuy when 10 crosses 20\n\nClass name: Cross\n\n\
+             Class attributes that it must have, with these defaults:\nfast = 10\n"
+        );
+        assert_eq!(prompt.max_output_tokens, 16_384);
+        assert!(request("x", &GenerateOptions::default()).text.contains("says what the strategy does"));
+    }
+
+    #[test]
+    fn the_estimate_is_a_third_of_the_bytes_and_the_frame() {
+        let instruction = SYSTEM_INSTRUCTION.len() as u64;
+        let estimate = |text: &str| Prompt::new(text, 1).estimated_tokens();
+        assert_eq!(estimate(""), instruction.div_ceil(3) + 32);
+        assert_eq!(estimate(&"a".repeat(3000)), estimate("") + 1000);
+        // One token a character for scripts that are denser than English.
+        assert_eq!(estimate(&"買".repeat(3000)), estimate("") + 3000);
+    }
+
+    #[test]
+    fn a_repair_holds_the_finding_and_the_code_and_survives_fences_inside() {
+        let code = "def f():\n    '''\n    ```\n    '''\n    return (";
+        let finding = Finding::new(Rule::Syntax, code, 5, 13, "unexpected EOF", "Close it.");
+        let prompt = repair(code, &finding, 100);
+        assert!(prompt.text.contains("line 5, column 13: unexpected EOF"), "{}", prompt.text);
+        assert_eq!(extract(&prompt.text).unwrap().code, code);
+    }
+}

@@ -1,0 +1,115 @@
+//! Arbitrary replies through extraction and check: no panic, no hang, nothing invented.
+//!
+//! 256 replies by default; `cargo xtask fuzz` asks for more.
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use strategy_gen::{check, extract};
+
+/// Replies that once were of interest; the fuzzer cuts and mixes them.
+const CORPUS: [&str; 8] = [
+    include_str!("corpus/bare.txt"),
+    include_str!("corpus/docstring_fence.txt"),
+    include_str!("corpus/indented_list.txt"),
+    include_str!("corpus/markdown_around.txt"),
+    include_str!("corpus/several_fences.txt"),
+    include_str!("corpus/tilde_crlf.txt"),
+    include_str!("corpus/unclosed.txt"),
+    include_str!("corpus/unicode.txt"),
+];
+
+const PIECES: [&str; 30] = [
+    "```",
+    "```python\n",
+    "````",
+    "~~~",
+    "`",
+    "\n",
+    "\r\n",
+    "\r",
+    " ",
+    "    ",
+    "\t",
+    "\u{feff}",
+    "\u{a0}",
+    "é",
+    "買",
+    "🦀",
+    "\0",
+    "import a",
+    "from a import b",
+    "class A(Strategy):",
+    "def f(",
+    "(",
+    ")",
+    "\"\"\"",
+    "'",
+    "#",
+    "f'{",
+    "lambda: ",
+    "\\",
+    "1 + ",
+];
+
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Parsing is a hundred times as slow as extracting.
+fn fewer() -> ProptestConfig {
+    let config = config();
+    ProptestConfig { cases: config.cases.min(256.max(config.cases / 50)), ..config }
+}
+
+fn soup() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![4 => select(&PIECES[..]).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)];
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+/// A reply of the corpus with something cut out and something put in.
+fn mutated() -> impl Strategy<Value = String> {
+    (select(&CORPUS[..]), any::<(Index, Index)>(), soup()).prop_map(|(reply, (from, to), piece)| {
+        let chars: Vec<char> = reply.chars().collect();
+        let (from, to) = (from.index(chars.len()), to.index(chars.len()));
+        let (from, to) = (from.min(to), from.max(to));
+        chars[..from].iter().copied().chain(piece.chars()).chain(chars[to..].iter().copied()).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn fuzz_extract_never_panics_and_invents_nothing(reply in prop_oneof![soup(), mutated()]) {
+        if let Some(found) = extract(&reply) {
+            prop_assert!(!found.code.trim().is_empty());
+            prop_assert!(!found.code.contains('\r'));
+            let lines: Vec<&str> = reply.split(['\n', '\r']).collect();
+            for line in found.code.lines() {
+                prop_assert!(lines.iter().any(|whole| whole.contains(line)), "{line:?} is not in the reply");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(fewer())]
+
+    #[test]
+    fn fuzz_check_never_panics_and_its_findings_point_into_the_code(code in prop_oneof![soup(), mutated()]) {
+        match check(&code) {
+            Ok(checked) => prop_assert!(code.contains(&checked.class_name)),
+            Err(finding) => {
+                prop_assert!(finding.line <= code.matches('\n').count() + 1);
+                prop_assert!(!finding.to_string().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn fuzz_extract_gives_back_what_was_fenced(lines in prop::collection::vec("[a-z(][ -_a-z]{0,30}", 1..20)) {
+        let code = lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n");
+        let found = extract(&format!("Text.\n\n```python\n{code}\n```\nMore."));
+        prop_assert_eq!(found.map(|found| found.code), Some(code));
+    }
+}
