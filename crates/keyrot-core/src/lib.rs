@@ -28,6 +28,7 @@ mod pace;
 mod plan;
 mod pool;
 mod probe;
+mod proof;
 mod quota;
 mod request;
 mod roster;
@@ -38,6 +39,7 @@ mod state;
 mod vars;
 mod verdict;
 mod wait;
+mod window;
 
 pub use secrecy;
 
