@@ -156,9 +156,9 @@ impl View {
     pub(crate) fn next_ready(&mut self) -> Option<(Tick, GroupIndex)> {
         let each = self.tiers.iter_mut().filter_map(|tier| {
             let (at, unit) = tier.roster.next_ready()?;
-            Some((at, tier.units[unit as usize].group))
+            Some((at, tier.hot[unit as usize].group))
         });
-        each.min()
+        each.min_by_key(|(at, _)| *at)
     }
 
     fn tier(&mut self, priority: u32) -> usize {

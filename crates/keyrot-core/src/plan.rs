@@ -43,7 +43,7 @@ pub struct Refusal {
     earliest: Tick,
     limiting: Limiting,
     /// Units that were ready but passed over, by the last reason for it.
-    passed_over: Option<(Reason, usize)>,
+    passed_over: Option<(Reason, u32)>,
 }
 
 /// A [`Refusal`] in words.
@@ -157,6 +157,10 @@ impl PoolState {
         let plain = tried.is_empty() && !wary;
         for (tier_number, tier) in (0_u32..).zip(&mut view.tiers) {
             tier.roster.wake(now);
+            // not one of them: the common case of a refusal costs no more than this
+            if tier.roster.ready() == 0 {
+                continue;
+            }
             while let Some(unit) = tier.roster.draw(rng) {
                 let hot = tier.hot[unit as usize];
                 if plain && hot.key != SEVERAL && !hot.sized {
@@ -197,7 +201,7 @@ impl PoolState {
     pub(crate) fn describe(&mut self, refusal: Refusal) -> Described {
         let mut counts = self.views.get(refusal.view).counts();
         if let Some((reason, keys)) = refusal.passed_over {
-            *counts.entry(reason).or_default() += keys;
+            *counts.entry(reason).or_default() += keys as usize;
         }
         let limiting = match refusal.limiting {
             Limiting::Group(group) => Some(self.groups[group as usize].group.scope()),
