@@ -152,6 +152,16 @@ impl View {
         tier.roster.set_ready_at(at.unit, ready.0, now);
     }
 
+    /// Puts in who has become ready; false if nobody is.
+    pub(crate) fn wake(&mut self, now: Tick) -> bool {
+        let mut any = false;
+        for tier in &mut self.tiers {
+            tier.roster.wake(now);
+            any |= tier.roster.ready() > 0;
+        }
+        any
+    }
+
     /// The earliest time at which a unit becomes ready.
     pub(crate) fn next_ready(&mut self) -> Option<(Tick, GroupIndex)> {
         let each = self.tiers.iter_mut().filter_map(|tier| {
