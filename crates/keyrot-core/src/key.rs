@@ -124,7 +124,7 @@ impl Limits {
 pub struct KeyMetadata {
     /// Unique name of the entry; names the secret as well (`GEMINI_KEY_{key_id}`).
     pub key_id: KeyId,
-    /// The model this key is used for, unless `models` lists more.
+    /// The model this key is used for; `models` lists more.
     pub model_name: ModelName,
     /// `gemini`; a key of another provider is kept but never selected.
     pub provider: String,
@@ -140,7 +140,8 @@ pub struct KeyMetadata {
     pub tags: BTreeMap<String, String>,
     /// Quota for `model_name`.
     pub limits: Limits,
-    /// Quota for each model when the key serves several; empty means `model_name` alone.
+    /// Further models that this key serves, with their quota. If `model_name` is among them, the quota
+    /// here is used for it instead of `limits`.
     pub models: BTreeMap<ModelName, Limits>,
     /// Name of the secret in the store when it differs from what the key id gives.
     pub secret: Option<String>,
@@ -212,10 +213,9 @@ impl KeyMetadata {
 
     /// Each model that this key serves, with its quota.
     pub fn served_models(&self) -> Vec<(ModelName, Limits)> {
-        if self.models.is_empty() {
-            return vec![(self.model_name.clone(), self.limits)];
-        }
-        self.models.iter().map(|(model, limits)| (model.clone(), *limits)).collect()
+        let mut served = self.models.clone();
+        served.entry(self.model_name.clone()).or_insert(self.limits);
+        served.into_iter().collect()
     }
 }
 

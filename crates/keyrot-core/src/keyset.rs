@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::error::ConfigError;
 use crate::key::{KeyId, KeyMetadata, ModelName};
 use crate::keyset_edit::{self, Change};
-use crate::keyset_read::{entries, list_own_model, share_projects};
+use crate::keyset_read::{entries, share_projects};
 use crate::keyset_save;
 
 const EMPTY: &str = "{\n  \"keys\": []\n}\n";
@@ -112,7 +112,6 @@ impl KeySet {
     /// As [`parse`](Self::parse) for this entry; the set is unchanged then.
     pub fn upsert(&mut self, mut key: KeyMetadata) -> Result<(), ConfigError> {
         entries(&keyset_edit::document_of(&key)?)?;
-        list_own_model(&mut key);
         let was = self.get(key.key_id.as_str()).cloned();
         let was_implied = self.implied.contains(&key.key_id);
         if was_implied && was.as_ref().is_some_and(|was| was.project == key.project) {

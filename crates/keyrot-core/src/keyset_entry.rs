@@ -7,7 +7,6 @@ use jiff::civil::DateTime;
 use jsonc_parser::ast::{Object, Value};
 
 use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
-use crate::keyset_read::list_own_model;
 
 /// An object of the file whose fields are read one by one.
 pub(crate) struct Entry<'a, 'p> {
@@ -70,7 +69,7 @@ impl<'a, 'p> Entry<'a, 'p> {
         let models = self.models();
         let created_at = self.timestamp("created_at");
         let updated_at = self.timestamp("updated_at");
-        let mut key = KeyMetadata {
+        Some(KeyMetadata {
             key_id: key_id?,
             model_name: model?.into(),
             provider: provider.unwrap_or("gemini").to_owned(),
@@ -84,9 +83,7 @@ impl<'a, 'p> Entry<'a, 'p> {
             secret,
             created_at,
             updated_at,
-        };
-        list_own_model(&mut key);
-        Some(key)
+        })
     }
 
     fn required(&mut self, field: &str, meaning: &str) -> Option<&'a str> {

@@ -63,13 +63,6 @@ pub(crate) fn entries(text: &str) -> Result<Vec<KeyMetadata>, ConfigError> {
     ConfigError::of(problems).map_or(Ok(keys), Err)
 }
 
-/// `model_name` with its limits is one more line of `models`, if that is used and leaves it out.
-pub(crate) fn list_own_model(key: &mut KeyMetadata) {
-    if !key.models.is_empty() && !key.models.contains_key(&key.model_name) {
-        key.models.insert(key.model_name.clone(), key.limits);
-    }
-}
-
 /// Entries with the same explicit `secret` are one key at the provider, so they are in one project: the
 /// one that any of them states, else one named after the alphabetically first of their ids (so that
 /// changing the order of the file changes nothing). Sets it where it is not stated; returns those ids.
