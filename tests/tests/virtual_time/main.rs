@@ -1,0 +1,3 @@
+//! Scenarios in virtual time: pool and simulated provider in one process, on one clock.
+
+mod utilisation;
