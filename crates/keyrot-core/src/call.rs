@@ -42,6 +42,13 @@ pub struct Done<T> {
     pub attempts: Vec<Attempt>,
 }
 
+impl<T> Done<T> {
+    /// A value with the attempts that led to it, for who drives a [`Call`] himself.
+    pub fn new(value: T, attempts: Vec<Attempt>) -> Self {
+        Self { value, attempts }
+    }
+}
+
 impl KeyPool {
     /// Makes a call with failover. `call` sends it with the lease's secret to the lease's model and
     /// returns its value with the usage that the provider counted.
@@ -68,7 +75,7 @@ impl KeyPool {
                 Err(error) => {
                     let go_on = failover.failed(lease, &error.outcome()).await;
                     if !go_on {
-                        return Err(RunError { attempts: failover.attempts, end: RunEnd::Failed(error) });
+                        return Err(failover.fail(error));
                     }
                     last = Some(error);
                 }
@@ -170,6 +177,11 @@ impl Call {
     /// Ends the call because no key can be had.
     pub fn give_up<E>(self, error: AcquireError, last: Option<E>) -> RunError<E> {
         RunError { attempts: self.attempts, end: RunEnd::Acquire { error, last } }
+    }
+
+    /// Ends the call with the error of its last attempt.
+    pub fn fail<E>(self, error: E) -> RunError<E> {
+        RunError { attempts: self.attempts, end: RunEnd::Failed(error) }
     }
 
     fn record(&mut self, lease: &ActiveLease, outcome: &Outcome) {

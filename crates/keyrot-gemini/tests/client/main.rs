@@ -5,6 +5,7 @@ mod calls;
 mod leaks;
 mod limits;
 mod networks;
+mod pooled;
 mod scripted;
 mod streams;
 
