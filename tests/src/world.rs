@@ -7,7 +7,7 @@ use fastrand::Rng;
 use gemini_sim::{Attempt, Call, Config, Engine, Operation, Project, Reply};
 use keyrot_core::secrecy::{ExposeSecret, SecretString};
 use keyrot_core::{
-    ActiveLease, Blame, Clock, Done, Effect, KeyId, KeyMetadata, KeyPool, KeyPoolBuilder, KeyRequest, KeySet,
+    ActiveLease, Attempt as Tried, Blame, Clock, Effect, KeyId, KeyMetadata, KeyPool, KeyPoolBuilder, KeyRequest, KeySet,
     ManualClock, MemoryStore, Outcome, RunError, Usage,
 };
 
@@ -128,7 +128,7 @@ impl World {
     ///
     /// # Errors
     /// What the caller of the pool sees.
-    pub async fn generate(&self, request: &KeyRequest) -> Result<Vec<Try>, RunError<Outcome>> {
+    pub async fn generate(&self, request: &KeyRequest) -> Result<Vec<Tried>, RunError<Outcome>> {
         self.call(request, Operation::Generate, 1000).await
     }
 
@@ -141,7 +141,7 @@ impl World {
         request: &KeyRequest,
         operation: Operation,
         tokens: u64,
-    ) -> Result<Vec<Try>, RunError<Outcome>> {
+    ) -> Result<Vec<Tried>, RunError<Outcome>> {
         let mut call = self.pool.call(request);
         let mut last = None;
         loop {
@@ -153,7 +153,7 @@ impl World {
                 Ok(usage) => return Ok(call.succeeded(lease, usage).await),
                 Err(outcome) => {
                     if !call.failed(lease, &outcome).await {
-                        return Err(RunError { attempts: call.attempts().to_vec(), end: RunEnd::Failed(outcome) });
+                        return Err(call.fail(outcome));
                     }
                     last = Some(outcome);
                 }
@@ -170,7 +170,7 @@ impl World {
         lease: &ActiveLease,
         operation: Operation,
         tokens: u64,
-    ) -> Result<((), Usage), Outcome> {
+    ) -> Result<Usage, Outcome> {
         let verdict = {
             self.pass(self.travel()).await;
             let secret = lease.secret().expose_secret();
@@ -182,9 +182,9 @@ impl World {
         self.pass(verdict.latency).await;
         match verdict.reply {
             Reply::Answer(answer) if answer.broken.is_none() => {
-                Ok(((), Usage::input(answer.usage.prompt_token_count)))
+                Ok(Usage::input(answer.usage.prompt_token_count))
             }
-            Reply::Granted => Ok(((), Usage::default())),
+            Reply::Granted => Ok(Usage::default()),
             Reply::Refused(refusal) => Err(keyrot_gemini::classify(refusal.status, None, &refusal.body)),
             Reply::Cut | Reply::Answer(_) => {
                 Err(Outcome::new(Blame::Service, Effect::Transient, "the connection was cut"))
