@@ -1,3 +1,5 @@
 //! Scenarios in virtual time: pool and simulated provider in one process, on one clock.
 
+mod day_end;
+mod siblings;
 mod utilisation;
