@@ -88,12 +88,11 @@ pub fn run(case: Case) -> Figures {
     let clock = ManualClock::default();
     let names: Vec<String> = (0..PROJECTS).map(|number| format!("p{number}")).collect();
     let limits = keyrot_core::Limits::new(Some(case.limit), None, None);
-    let mut config = Config::default()
-        .window(case.window)
-        .latency(Latency::Lognormal { median_ms: 800.0, sigma: 0.6 });
+    let mut config =
+        Config::default().window(case.window).latency(Latency::Lognormal { median_ms: 800.0, sigma: 0.6 });
     for name in &names {
-        config = config
-            .project(project(name, &[name]).limit(MODEL, Limits::default().rpm(u64::from(case.limit))));
+        config =
+            config.project(project(name, &[name]).limit(MODEL, Limits::default().rpm(u64::from(case.limit))));
     }
     let entries = names.iter().map(|name| entry(name, name).with_limits(limits));
     let world = World::new(clock.clone(), config, entries, case.seed)

@@ -7,8 +7,8 @@ use fastrand::Rng;
 use gemini_sim::{Attempt, Call, Config, Engine, Operation, Project, Reply};
 use keyrot_core::secrecy::{ExposeSecret, SecretString};
 use keyrot_core::{
-    ActiveLease, Attempt as Tried, Blame, Clock, Effect, KeyId, KeyMetadata, KeyPool, KeyPoolBuilder, KeyRequest, KeySet,
-    ManualClock, MemoryStore, Outcome, RunError, Usage,
+    ActiveLease, Attempt as Tried, Blame, Clock, Effect, KeyId, KeyMetadata, KeyPool, KeyPoolBuilder,
+    KeyRequest, KeySet, ManualClock, MemoryStore, Outcome, RunError, Usage,
 };
 
 /// The model of every scenario that needs only one.
@@ -105,8 +105,7 @@ impl World {
         options: impl FnOnce(KeyPoolBuilder) -> KeyPoolBuilder,
     ) -> Self {
         let keys = key_set(entries);
-        let builder =
-            KeyPool::builder(keys.clone()).secrets(secrets(&keys)).clock(clock.clone()).seed(seed);
+        let builder = KeyPool::builder(keys.clone()).secrets(secrets(&keys)).clock(clock.clone()).seed(seed);
         let engine = Engine::new(config, seed, wall_ms(&clock)).expect("a configuration without problems");
         Self {
             pool: options(builder).build(),
@@ -145,11 +144,11 @@ impl World {
         let mut call = self.pool.call(request);
         let mut last = None;
         loop {
-            let lease = match call.next().await {
+            let mut lease = match call.next().await {
                 Ok(lease) => lease,
                 Err(error) => return Err(call.give_up(error, last)),
             };
-            match self.send(&lease, operation, tokens).await {
+            match self.send(&mut lease, operation, tokens).await {
                 Ok(usage) => return Ok(call.succeeded(lease, usage).await),
                 Err(outcome) => {
                     if !call.failed(lease, &outcome).await {
@@ -161,18 +160,19 @@ impl World {
         }
     }
 
-    /// One attempt as a client makes it: the call travels, the provider decides, the reply is classified.
+    /// One attempt as a client makes it: the call travels, the provider decides, the reply is classified. A
+    /// stream reports its first content as it comes.
     ///
     /// # Errors
     /// The verdict on whatever went wrong.
     pub async fn send(
         &self,
-        lease: &ActiveLease,
+        lease: &mut ActiveLease,
         operation: Operation,
         tokens: u64,
     ) -> Result<Usage, Outcome> {
+        self.pass(self.travel()).await;
         let verdict = {
-            self.pass(self.travel()).await;
             let secret = lease.secret().expose_secret();
             let call = Call::generate(secret, lease.model().as_str(), "Buy when RSI is below 30")
                 .input_tokens(tokens)
@@ -181,14 +181,22 @@ impl World {
         };
         self.pass(verdict.latency).await;
         match verdict.reply {
-            Reply::Answer(answer) if answer.broken.is_none() => {
-                Ok(Usage::input(answer.usage.prompt_token_count))
+            Reply::Answer(answer) => {
+                let usage = Usage::input(answer.usage.prompt_token_count);
+                if operation == Operation::Stream {
+                    lease.first_content(usage).await;
+                    for _ in 1..answer.to_chunks().len() {
+                        self.pass(verdict.chunk_latency).await;
+                    }
+                }
+                match answer.broken {
+                    None => Ok(usage),
+                    Some(_) => Err(cut_off()),
+                }
             }
             Reply::Granted => Ok(Usage::default()),
             Reply::Refused(refusal) => Err(keyrot_gemini::classify(refusal.status, None, &refusal.body)),
-            Reply::Cut | Reply::Answer(_) => {
-                Err(Outcome::new(Blame::Service, Effect::Transient, "the connection was cut"))
-            }
+            Reply::Cut => Err(cut_off()),
         }
     }
 
@@ -229,6 +237,10 @@ impl World {
             }
         }
     }
+}
+
+fn cut_off() -> Outcome {
+    Outcome::new(Blame::Service, Effect::Transient, "the connection was cut")
 }
 
 fn wall_ms(clock: &ManualClock) -> u64 {

@@ -25,7 +25,8 @@ fn after_one_429_no_sibling_is_called_until_the_delay_has_passed() {
     for seed in 0..20 {
         let clock = ManualClock::default();
         let (config, entries) = six_keys();
-        let refused = Fault::new(FaultKind::Quota { retry_after_s: DELAY_S as f64 }).project("first").times(1);
+        let refused =
+            Fault::new(FaultKind::Quota { retry_after_s: DELAY_S as f64 }).project("first").times(1);
         let world = World::new(clock.clone(), config.fault(refused), entries, seed);
         run_virtual(clock, async {
             for _ in 0..200 {
