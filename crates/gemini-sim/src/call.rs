@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bodies::Refusal;
+
 /// What a call asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -82,6 +84,8 @@ pub struct Call<'a> {
     pub system: Cow<'a, str>,
     /// `generationConfig.maxOutputTokens`; thinking counts too.
     pub max_output_tokens: Option<u64>,
+    /// The refusal of a request that does not fit the schema; given once key and model have passed.
+    pub invalid: Option<Refusal>,
 }
 
 impl<'a> Call<'a> {
@@ -95,6 +99,7 @@ impl<'a> Call<'a> {
             prompt: Cow::Borrowed(prompt),
             system: Cow::Borrowed(""),
             max_output_tokens: None,
+            invalid: None,
         }
     }
 

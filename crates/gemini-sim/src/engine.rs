@@ -239,6 +239,9 @@ impl Engine {
             let refusal = bodies::model_missing(call.model, "v1beta", call.operation.method());
             return (Ruling::BadRequest, Reply::Refused(refusal), 0);
         };
+        if let Some(refusal) = &call.invalid {
+            return (Ruling::BadRequest, Reply::Refused(refusal.clone()), 0);
+        }
         if call.operation.generates() {
             let limit = self.config.models[model].input_token_limit;
             if call.input_tokens > limit {

@@ -23,8 +23,10 @@ pub(crate) fn topic(prompt: &str) -> Topic {
         match word.as_str() {
             "rsi" | "relative" => return Topic::Rsi,
             "macd" => return Topic::Macd,
-            "bollinger" => return Topic::Bollinger,
-            "sma" | "smas" | "ma" | "moving" => return Topic::MovingAverage { exponential: false },
+            "bollinger" | "band" | "bands" => return Topic::Bollinger,
+            "sma" | "smas" | "ma" | "moving" | "average" => {
+                return Topic::MovingAverage { exponential: false };
+            }
             "ema" | "emas" | "exponential" => return Topic::MovingAverage { exponential: true },
             _ => {}
         }

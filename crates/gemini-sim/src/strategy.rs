@@ -6,6 +6,9 @@ const IMPORTS: &str = "import pandas as pd\nfrom backtesting import Strategy\n";
 
 /// A sentence, the code in a Python fence, a closing sentence. The same prompt gives the same text.
 pub(crate) fn reply(prompt: &str, system: &str) -> String {
+    if let Some(code) = repaired(prompt) {
+        return format!("Here is the corrected module:\n\n```python\n{code}\n```\n");
+    }
     let topic = sentence::topic(prompt);
     let name = |default: &str| sentence::class_name(prompt, system).unwrap_or_else(|| default.to_owned());
     let (what, code) = match topic {
@@ -29,6 +32,13 @@ pub(crate) fn reply(prompt: &str, system: &str) -> String {
 /// The text with the first method's colon gone: no longer Python.
 pub(crate) fn without_colon(text: &str) -> String {
     text.replacen("def init(self):", "def init(self)", 1)
+}
+
+/// The module that the prompt quotes in a fence, if [`without_colon`] has spoiled it, with its colon back.
+fn repaired(prompt: &str) -> Option<String> {
+    let spoiled = prompt.split("```").find(|block| block.contains("def init(self)\n"))?;
+    let code = spoiled.strip_prefix("python").unwrap_or(spoiled);
+    Some(code.trim().replacen("def init(self)\n", "def init(self):\n", 1))
 }
 
 fn rsi(prompt: &str, name: &str) -> String {
@@ -226,5 +236,16 @@ mod tests {
         let good = reply("MACD", "");
         let bad = without_colon(&good);
         assert_eq!(good.len(), bad.len() + 1);
+    }
+
+    #[test]
+    fn a_repair_request_gets_the_same_module_without_the_error() {
+        let good = reply("10-day SMA crosses the 40-day SMA", "");
+        let code = |text: &str| text.split("```").nth(1).unwrap().trim().to_owned();
+        let request = format!(
+            "Correct this module.\n\nFinding: expected ':'\n\n```{}\n```",
+            code(&without_colon(&good))
+        );
+        assert_eq!(code(&reply(&request, "")), code(&good));
     }
 }

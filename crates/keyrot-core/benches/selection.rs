@@ -109,20 +109,20 @@ fn cycle(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("cycle");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     for count in SIZES {
-        let secrets = MemoryStore::default();
-        (0..count).for_each(|number| secrets.put(&id(number), SecretString::from("a-secret")));
-        let pool = KeyPool::builder(keys(count, |_| String::new())).secrets(secrets).seed(1).build();
-        let request = KeyRequest::model(MODEL);
-        let once = async || {
-            let lease = pool.acquire(&request).await.expect("a key").begin().expect("in time");
-            lease.succeeded(Usage::input(900)).await;
-        };
-        runtime.block_on(async {
-            for _ in 0..count * 12 {
-                once().await; // secrets are read and groups proven before anything is measured
-            }
-        });
         group.bench_function(BenchmarkId::from_parameter(format!("acquire-begin-report/{count}")), |bench| {
+            let secrets = MemoryStore::default();
+            (0..count).for_each(|number| secrets.put(&id(number), SecretString::from("a-secret")));
+            let pool = KeyPool::builder(keys(count, |_| String::new())).secrets(secrets).seed(1).build();
+            let request = KeyRequest::model(MODEL);
+            let once = async || {
+                let lease = pool.acquire(&request).await.expect("a key").begin().expect("in time");
+                lease.succeeded(Usage::input(900)).await;
+            };
+            runtime.block_on(async {
+                for _ in 0..count * 12 {
+                    once().await; // secrets are read and groups proven before anything is measured
+                }
+            });
             bench.iter(|| runtime.block_on(once()));
         });
     }

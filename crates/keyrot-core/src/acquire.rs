@@ -66,10 +66,8 @@ impl KeyPool {
                 if let Some(lease) = self.pass(request, line).await {
                     return Ok(lease);
                 }
-                if let Some((told, at)) = self.inner.waiters.futile(request, deadline) {
-                    let now = self.inner.clock.now();
-                    let retry_after = Some(at.saturating_duration_since(now));
-                    return Err(AcquireError::Exhausted(Exhausted { retry_after, ..told }));
+                if let Some((told, at)) = self.inner.waiters.told(request).filter(|(_, at)| *at > deadline) {
+                    return Err(AcquireError::Exhausted(self.as_of_now(told, at)));
                 }
             }
         }
@@ -91,8 +89,10 @@ impl KeyPool {
             let my_turn = ticket.turn(clock.sleep_until(wake_at)).await;
             is_head |= my_turn;
             if !is_head {
-                let told = ticket.last_told().unwrap_or_else(|| self.exhausted_now(request));
-                return Err(AcquireError::Exhausted(told));
+                return Err(AcquireError::Exhausted(match self.inner.waiters.told(request) {
+                    Some((told, at)) => self.as_of_now(told, at),
+                    None => self.exhausted_now(request),
+                }));
             }
             match self.acquire_now(request, tried).await {
                 Err(AcquireError::Exhausted(told)) if self.worth_waiting(&told, deadline) => {
@@ -105,8 +105,15 @@ impl KeyPool {
         }
     }
 
+    /// What the head of the line was told, for somebody who asks later.
+    fn as_of_now(&self, told: Exhausted, at: Instant) -> Exhausted {
+        let retry_after = Some(at.saturating_duration_since(self.inner.clock.now()));
+        Exhausted { retry_after, ..told }
+    }
+
     fn worth_waiting(&self, told: &Exhausted, deadline: Instant) -> bool {
-        told.retry_after.is_some_and(|wait| self.inner.clock.now() + wait <= deadline)
+        let may_pass = told.counts.is_empty() || told.counts.keys().any(|reason| reason.passes_by_itself());
+        may_pass && told.retry_after.is_some_and(|wait| self.inner.clock.now() + wait <= deadline)
     }
 
     /// A smaller call may pass the head of the line if that does not move the head's time.

@@ -1,10 +1,11 @@
 //! Which groups and keys a class of requests can use, and which of those are ready: one view for
 //! each class that was asked for, built at its first request.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::key::{KeyMetadata, ModelName, ProjectId};
 use crate::limit::Group;
+use crate::map::Map;
 use crate::outcome::Reason;
 use crate::request::KeyRequest;
 use crate::roster::{NEVER, Roster, Tick};
@@ -178,7 +179,7 @@ impl View {
 #[derive(Debug, Default)]
 pub(crate) struct Views {
     views: Vec<View>,
-    by_model: HashMap<ModelName, Vec<u32>>,
+    by_model: Map<ModelName, Vec<u32>>,
     any_model: Vec<u32>,
     /// The view that was asked for last: mostly the one that is asked for next.
     last: usize,
@@ -243,7 +244,7 @@ impl Views {
         for (_, _, priority, _) in members {
             view.tier(*priority); // first all tiers: inserting one moves those behind it
         }
-        let mut units: HashMap<(GroupIndex, u32), u32> = HashMap::new();
+        let mut units: Map<(GroupIndex, u32), u32> = Map::default();
         let mut places = Vec::with_capacity(members.len());
         for &(group, key, priority, weight) in members {
             let tier_index = view.tier(priority);

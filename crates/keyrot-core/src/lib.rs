@@ -23,6 +23,7 @@ mod keyset_save;
 mod lease;
 mod limit;
 mod local_limiter;
+mod map;
 mod outcome;
 mod pace;
 mod plan;

@@ -370,12 +370,16 @@ impl Drop for ProbeGuard<'_> {
 }
 
 impl Shared {
-    /// Takes over blocks from the limiter, whose time is `their_now`.
+    /// Takes over blocks from the limiter, whose time is `their_now`. A reply that was overtaken by a
+    /// newer one holds nothing that the newer one did not.
     pub(crate) fn learn(&mut self, changed: &[ScopeChange], generation: u64, their_now: Millis, now: Tick) {
+        if generation <= self.seen {
+            return;
+        }
         for ScopeChange { scope, record } in changed {
             let until = record.blocked(their_now).map_or(0, |until| now + (until - their_now));
             self.state.set_block(scope, record, until, now);
         }
-        self.seen = self.seen.max(generation);
+        self.seen = generation;
     }
 }

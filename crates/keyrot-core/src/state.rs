@@ -1,7 +1,6 @@
 //! The pool without IO: who can serve a request (plan), and what a block changes (apply). Time and
 //! randomness are arguments; nothing here waits, locks or calls.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::evidence::{HostGuard, Latest, ModelEvidence};
@@ -9,6 +8,7 @@ use crate::index::{Class, GroupIndex, KeyIndex, UnitKeys, UnitRef, Views};
 use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
 use crate::keyset::KeySet;
 use crate::limit::Group;
+use crate::map::Map;
 use crate::outcome::Reason;
 use crate::roster::{NEVER, Tick};
 use crate::slots::{Block, Counters, GroupSlot, KeySlot, ModelSlot, ProjectSlot, Spot, later};
@@ -26,10 +26,10 @@ pub struct PoolState {
     pub(crate) host: HostGuard,
     pub(crate) successes: Latest<KeyId>,
     pub(crate) views: Views,
-    pub(crate) key_index: HashMap<KeyId, KeyIndex>,
-    pub(crate) group_index: HashMap<Arc<Group>, GroupIndex>,
-    pub(crate) project_index: HashMap<ProjectId, u32>,
-    pub(crate) model_index: HashMap<ModelName, u32>,
+    pub(crate) key_index: Map<KeyId, KeyIndex>,
+    pub(crate) group_index: Map<Arc<Group>, GroupIndex>,
+    pub(crate) project_index: Map<ProjectId, u32>,
+    pub(crate) model_index: Map<ModelName, u32>,
     /// Counts up when the keys are replaced: older indices mean something else.
     epoch: u32,
 }

@@ -1,7 +1,15 @@
 //! The simulator's rules, on the engine in virtual time and over HTTP.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
+mod client;
+mod command;
+mod control;
 mod faults;
+mod google;
+mod http;
 mod quota;
+mod streams;
 
 use gemini_sim::{Call, Config, Engine, Limits, Project, Reply, Ruling, Verdict, Window};
 use serde_json::Value;
