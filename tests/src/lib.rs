@@ -3,6 +3,7 @@
 //! For tests only: a broken rule ends in a panic.
 #![expect(clippy::expect_used, clippy::panic, reason = "a scenario fails by panicking")]
 
+pub mod counting;
 pub mod four_keys;
 pub mod record;
 pub mod utilisation;

@@ -4,3 +4,4 @@ mod day_end;
 mod four_keys;
 mod siblings;
 mod utilisation;
+mod waiting;
