@@ -19,12 +19,15 @@ use tokio::task::{JoinHandle, yield_now};
 /// A minute and its guard: when capacity comes back.
 const WINDOW: Duration = Duration::from_secs(61);
 
+/// Who got a key, and how long he stood in line.
+type Served = (&'static str, usize, Duration);
+
 struct Line {
     pool: KeyPool,
     clock: ManualClock,
     limiter: CountingLimiter,
-    /// Who was served, in order, and how long after the beginning.
-    served: Arc<Mutex<Vec<(&'static str, usize, Duration)>>>,
+    /// In order.
+    served: Arc<Mutex<Vec<Served>>>,
 }
 
 impl Line {
