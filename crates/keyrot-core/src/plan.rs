@@ -10,7 +10,7 @@ use crate::limit::Group;
 use crate::outcome::{Reason, Scope};
 use crate::request::KeyRequest;
 use crate::roster::{NEVER, Tick};
-use crate::slots::KeySlot;
+use crate::slots::{GroupSlot, KeySlot};
 use crate::state::PoolState;
 
 /// A group that can take a call now, and the key to send it with; by index.
@@ -99,6 +99,23 @@ impl PoolState {
             self.keys[index as usize].block.until = until;
             self.key_changed(index, now);
         }
+    }
+
+    /// True if a key that was not tried fits the request and is not out for good. Looks at every key: for calls
+    /// that have failed several times.
+    pub(crate) fn has_untried(&self, request: &KeyRequest, model: Option<&ModelName>, tried: &Tried) -> bool {
+        let class = Class::of(request, model);
+        let untried_key = |group: &GroupSlot, key: &KeyIndex| {
+            let key = &self.keys[*key as usize];
+            class.takes(&key.meta, &group.group)
+                && key.shut().0 != NEVER
+                && !tried.keys.contains(&key.meta.key_id)
+        };
+        (0..).zip(&self.groups).any(|(index, group)| {
+            !tried.groups.contains(&group.group)
+                && self.group_shut(index).0 != NEVER
+                && group.keys.iter().any(|key| untried_key(group, key))
+        })
     }
 
     pub(crate) fn plan(
