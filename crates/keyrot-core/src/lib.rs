@@ -31,6 +31,7 @@ mod plan;
 mod pool;
 mod preload;
 mod probe;
+mod proof;
 mod quota;
 mod request;
 mod roster;
@@ -41,6 +42,7 @@ mod state;
 mod vars;
 mod verdict;
 mod wait;
+mod window;
 
 pub use secrecy;
 
