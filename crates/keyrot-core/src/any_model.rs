@@ -74,7 +74,7 @@ mod tests {
         let outcome = Outcome::new(Blame::ProjectModel, Effect::Cooldown, "429")
             .retry_after(Some(Duration::from_secs(10)));
         pool.acquire(&KeyRequest::any()).await.unwrap().begin().unwrap().report(outcome).await;
-        pool.acquire(&KeyRequest::model("other")).await.unwrap();
+        drop(pool.acquire(&KeyRequest::model("other")).await.unwrap());
         assert!(matches!(pool.acquire(&KeyRequest::any()).await, Err(AcquireError::Exhausted(_))));
     }
 

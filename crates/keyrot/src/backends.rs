@@ -39,11 +39,15 @@ fn not_compiled_in(kind: &str, _read_by_no_store: &Environment) -> ConfigError {
 }
 
 /// Refuses keys that the store cannot tell apart.
+#[cfg_attr(
+    not(feature = "secrets-env"),
+    expect(unused_variables, reason = "a build without a store checks nothing")
+)]
 pub(crate) fn check_names(kind: &str, keys: &KeySet) -> Result<(), ConfigError> {
     match kind {
         #[cfg(feature = "secrets-env")]
         "env" => EnvStore::check(keys),
-        _ => Ok(drop(keys.iter())), // a store that is not compiled in was refused before
+        _ => Ok(()), // a store that is not compiled in is refused when it is opened
     }
 }
 

@@ -66,14 +66,12 @@ impl Environment {
     }
 
     /// The variables of the process alone.
-    #[cfg(feature = "secrets-env")]
-    pub(crate) fn process(&self) -> &Vars {
+    pub fn process(&self) -> &Vars {
         &self.process
     }
 
     /// The file that is read, whether it exists or not.
-    #[cfg(feature = "secrets-env")]
-    pub(crate) fn file(&self) -> Option<&Path> {
+    pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 }

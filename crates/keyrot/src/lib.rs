@@ -1,6 +1,5 @@
+//! The facade: the parts of keyrot under one name, wired as the environment says.
 #![doc = include_str!("../README.md")]
-//! Many API keys as one dependable key: what teams depend on. Re-exports the parts and wires them as the
-//! environment says.
 
 mod backends;
 mod environment;

@@ -96,7 +96,7 @@ impl Settings {
         let pool = KeyPool::builder(keys)
             .shared_secrets(Arc::clone(&secrets))
             .clock(clock.clone())
-            .cooldown(self.backoff)
+            .cooldown(self.cooldown())
             .secret_ttl(self.secret_ttl())
             .any_model(!self.rotates())
             .build();

@@ -150,3 +150,121 @@ impl Watched {
         }
     }
 }
+
+#[cfg(feature = "secrets-env")]
+#[cfg(test)]
+mod tests {
+    use keyrot_core::{Blame, Effect, KeyRequest, ManualClock, Outcome, Vars};
+
+    use super::*;
+
+    const TWO: &str = r#"{"keys": [{"key_id": "a", "model_name": "m"}, {"key_id": "b", "model_name": "m"}]}"#;
+    const THREE: &str = r#"{"keys": [{"key_id": "a", "model_name": "m"}, {"key_id": "b", "model_name": "m"},
+        {"key_id": "c", "model_name": "other"}]}"#;
+
+    struct Bench {
+        _folder: tempfile::TempDir,
+        path: PathBuf,
+        watched: Watched,
+        pool: KeyPool,
+    }
+
+    fn bench() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        fs::write(&path, TWO).unwrap();
+        let settings = Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&path);
+        let secrets = crate::backends::secret_store("env", &settings.environment).unwrap();
+        let pool = KeyPool::builder(settings.key_set().unwrap())
+            .shared_secrets(secrets)
+            .clock(ManualClock::default())
+            .build();
+        let watched = Watched::new(pool.clone(), &settings, Arc::default());
+        Bench { _folder: folder, path, watched, pool }
+    }
+
+    impl Bench {
+        /// As an editor or a save does it: a new file under the old name.
+        fn replace(&self, text: &str) {
+            let new = self.path.with_extension("new");
+            fs::write(&new, text).unwrap();
+            fs::rename(&new, &self.path).unwrap();
+        }
+
+        fn status(&self) -> ReloadStatus {
+            self.watched.status.lock().unwrap().clone()
+        }
+    }
+
+    #[test]
+    fn a_changed_file_is_taken_over_once() {
+        let mut bench = bench();
+        assert!(!bench.watched.look(), "nothing has changed yet");
+        bench.replace(THREE);
+        assert!(bench.watched.look());
+        assert_eq!(bench.pool.keys().len(), 3);
+        assert!(!bench.watched.look());
+        assert_eq!(bench.status(), ReloadStatus { reloads: 1, error: None });
+    }
+
+    #[test]
+    fn a_broken_file_changes_nothing_and_is_reported_once() {
+        let mut bench = bench();
+        for broken in [
+            "{ broken",
+            r#"{"keys": [{"key_id": "a.1", "model_name": "m"}, {"key_id": "a_1", "model_name": "m"}]}"#,
+        ] {
+            bench.replace(broken);
+            assert!(!bench.watched.look());
+            let told = bench.status().error.unwrap();
+            assert!(!bench.watched.look());
+            assert_eq!(bench.status().error.unwrap(), told);
+            assert_eq!(bench.pool.keys().len(), 2);
+        }
+        fs::remove_file(&bench.path).unwrap();
+        assert!(!bench.watched.look());
+        assert!(bench.status().error.unwrap().to_string().contains("does not exist"));
+        assert_eq!(bench.pool.keys().len(), 2);
+        bench.replace(THREE);
+        assert!(bench.watched.look());
+        assert_eq!(bench.status(), ReloadStatus { reloads: 1, error: None });
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_keys_that_remain_is_kept() {
+        let vars = Vars::from_iter([("GEMINI_KEY_a", "x"), ("GEMINI_KEY_b", "y"), ("GEMINI_KEY_c", "z")]);
+        let mut bench = bench();
+        let environment = crate::Environment::of(vars);
+        bench.pool = KeyPool::builder(KeySet::parse(TWO).unwrap())
+            .shared_secrets(crate::backends::secret_store("env", &environment).unwrap())
+            .build();
+        bench.watched.pool = bench.pool.clone();
+        let lease = bench.pool.acquire(&KeyRequest::any()).await.unwrap().begin().unwrap();
+        let rested = lease.key_id().to_string();
+        lease.report(Outcome::new(Blame::ProjectModel, Effect::Cooldown, "429")).await;
+        bench.replace(THREE);
+        assert!(bench.watched.look());
+        let health = bench.pool.health();
+        assert!(health[&rested].in_cooldown && health[&rested].error_count == 1, "{health:?}");
+        assert!(!health["c"].in_cooldown);
+    }
+
+    #[tokio::test]
+    async fn the_task_takes_a_change_over_and_ends_with_the_pool() {
+        let clock = ManualClock::default();
+        let bench = bench();
+        let settings =
+            Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&bench.path);
+        let background = Background::start(&bench.pool, &settings, clock.clone());
+        bench.replace(THREE);
+        let reloaded = async {
+            while background.reload_status().reloads == 0 {
+                clock.advance_to_next_sleeper();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reloaded).await.expect("the change is seen");
+        background.stop().await;
+        assert!(!clock.advance_to_next_sleeper(), "no task waits any more");
+    }
+}

@@ -40,7 +40,7 @@ pub struct Settings {
     pub(crate) environment: Environment,
     rotation: bool,
     default_model: ModelName,
-    pub(crate) backoff: Backoff,
+    backoff: Backoff,
     base_url: Option<String>,
     several: SeveralKeys,
     /// Wrong only if rotation is on: with one key these variables are not looked at.
@@ -121,6 +121,11 @@ impl Settings {
     /// `KEYROT_MODEL`, or [`DEFAULT_MODEL`].
     pub fn default_model(&self) -> &ModelName {
         &self.default_model
+    }
+
+    /// `KEYROT_COOLDOWN_BASE` and `KEYROT_COOLDOWN_MAX`.
+    pub fn cooldown(&self) -> Backoff {
+        self.backoff
     }
 
     /// `GOOGLE_GEMINI_BASE_URL`; `None`: Google's own address.
