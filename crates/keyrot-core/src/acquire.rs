@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 
 use crate::cached_slot::VersionedSecret;
 use crate::error::{AcquireError, Exhausted};
-use crate::key::{KeyMetadata, ModelName};
+use crate::key::{KeyMetadata, Limits, ModelName};
 use crate::lease::{KeyLease, Leased};
-use crate::limit::{Ask, Candidate, Refusal, Reserved};
+use crate::limit::{Ask, Candidate, Group, Refusal, Reserved};
 use crate::outcome::{Reason, Scope};
-use crate::plan::{Pick, Plan, Refused, Tried};
-use crate::pool::KeyPool;
+use crate::plan::{Described, Plan, Tried};
+use crate::pool::{KeyPool, Shared};
 use crate::probe::ProbeMarks;
 use crate::request::KeyRequest;
 use crate::roster::{NEVER, Tick};
 use crate::secret::SecretError;
+use crate::slots::Spot;
 use crate::wait::{Line, Ticket};
 
 /// A secret that could not be had is asked for again after this time.
@@ -65,10 +66,8 @@ impl KeyPool {
                 if let Some(lease) = self.pass(request, line).await {
                     return Ok(lease);
                 }
-                if let Some((told, at)) = self.inner.waiters.futile(request, deadline) {
-                    let now = self.inner.clock.now();
-                    let retry_after = Some(at.saturating_duration_since(now));
-                    return Err(AcquireError::Exhausted(Exhausted { retry_after, ..told }));
+                if let Some((told, at)) = self.inner.waiters.told(request).filter(|(_, at)| *at > deadline) {
+                    return Err(AcquireError::Exhausted(self.as_of_now(told, at)));
                 }
             }
         }
@@ -90,8 +89,10 @@ impl KeyPool {
             let my_turn = ticket.turn(clock.sleep_until(wake_at)).await;
             is_head |= my_turn;
             if !is_head {
-                let told = ticket.last_told().unwrap_or_else(|| self.exhausted_now(request));
-                return Err(AcquireError::Exhausted(told));
+                return Err(AcquireError::Exhausted(match self.inner.waiters.told(request) {
+                    Some((told, at)) => self.as_of_now(told, at),
+                    None => self.exhausted_now(request),
+                }));
             }
             match self.acquire_now(request, tried).await {
                 Err(AcquireError::Exhausted(told)) if self.worth_waiting(&told, deadline) => {
@@ -104,14 +105,21 @@ impl KeyPool {
         }
     }
 
+    /// What the head of the line was told, for somebody who asks later.
+    fn as_of_now(&self, told: Exhausted, at: Instant) -> Exhausted {
+        let retry_after = Some(at.saturating_duration_since(self.inner.clock.now()));
+        Exhausted { retry_after, ..told }
+    }
+
     fn worth_waiting(&self, told: &Exhausted, deadline: Instant) -> bool {
-        told.retry_after.is_some_and(|wait| self.inner.clock.now() + wait <= deadline)
+        let may_pass = told.counts.is_empty() || told.counts.keys().any(|reason| reason.passes_by_itself());
+        may_pass && told.retry_after.is_some_and(|wait| self.inner.clock.now() + wait <= deadline)
     }
 
     /// A smaller call may pass the head of the line if that does not move the head's time.
     async fn pass(&self, request: &KeyRequest, line: Line) -> Option<KeyLease> {
         let Line::Passable(Scope::ProjectModel(project, model)) = line else { return None };
-        let group = Arc::new(crate::limit::Group { project, model });
+        let group = Arc::new(Group { project, model });
         let tried = Tried { groups: vec![group], keys: Vec::new() };
         self.acquire_now(request, &tried).await.ok()
     }
@@ -123,11 +131,11 @@ impl KeyPool {
         tried: &Tried,
     ) -> Result<KeyLease, AcquireError> {
         self.settle_dropped().await;
-        let mut refused: Option<Refused> = None;
+        let mut refused: Option<Described> = None;
         let fallbacks = request.fallback_models.iter().map(Some);
         for model in std::iter::once(request.model.as_ref()).chain(fallbacks) {
             match self.try_model(request, model, tried).await? {
-                Try::Leased(lease) => return Ok(*lease),
+                Try::Leased(lease) => return Ok(lease),
                 Try::Refused(new) => refused = Some(merge(refused, new)),
                 Try::NoMatch => {}
             }
@@ -144,62 +152,82 @@ impl KeyPool {
         model: Option<&ModelName>,
         tried: &Tried,
     ) -> Result<Try, AcquireError> {
+        let probe_ttl = request.deadline.min(LONGEST_PROBE);
+        let tokens = request.input_tokens.saturating_add(request.input_tokens.div_ceil(10));
+        let ask = Ask { tokens, probe_ttl };
         loop {
-            let (pick, marks, fresh, seen) = {
-                let now = self.tick();
-                let mut shared = self.lock();
-                if shared.closed {
-                    return Err(AcquireError::Closed);
-                }
-                let shared = &mut *shared;
-                let pick = match shared.state.plan(request, model, tried, now, &mut shared.rng) {
-                    Plan::Picked(pick) => pick,
-                    Plan::Refused(refused) => return Ok(Try::Refused(refused)),
-                    Plan::NoMatch => return Ok(Try::NoMatch),
+            let now = self.inner.clock.now();
+            let (pick, fresh, seen) =
+                match self.choose(request, model, tried, self.tick_at(now), probe_ttl)? {
+                    Ok(picked) => picked,
+                    Err(none) => return Ok(none),
                 };
-                let probe_ttl = request.deadline.min(LONGEST_PROBE);
-                let marks = shared.state.begin_probe(&pick, now, now + probe_ttl.as_millis() as Tick);
-                let fresh = shared.state.wants_fresh_secret(&pick.key.key_id);
-                (pick, marks, fresh, shared.seen)
-            };
-            let probing = Probing { pool: self, marks: Some(marks) };
             let Some(secret) = self.secret_of(&pick.key, fresh).await else { continue };
-            let candidate = Candidate {
-                group: Arc::clone(&pick.group),
-                limits: pick.limits,
-                key: pick.key.key_id.clone(),
-            };
-            let tokens = request.input_tokens.saturating_add(request.input_tokens.div_ceil(10));
-            let ask = Ask { tokens, probe_ttl: request.deadline.min(LONGEST_PROBE) };
-            let asked = std::slice::from_ref(&candidate);
+            let key = pick.key.key_id.clone();
+            let candidate = [Candidate { group: Arc::clone(&pick.group), limits: pick.limits, key }];
             let mut reply =
-                self.inner.limiter.reserve(asked, &[ask], seen).await.map_err(AcquireError::Limiter)?;
-            if let Some(grant) = reply.grants.pop() {
-                let send_by =
-                    self.inner.clock.now() + Duration::from_millis(grant.send_by.saturating_sub(reply.now));
-                return Ok(Try::Leased(Box::new(KeyLease::new(Leased {
-                    pool: self.clone(),
-                    key: pick.key,
-                    group: pick.group,
-                    limits: pick.limits,
-                    secret,
-                    reservation: Some(grant.reservation),
-                    since: reply.now,
-                    send_by,
-                    marks: probing.keep(),
-                }))));
-            }
-            self.take_refusals(&pick, request.input_tokens, &reply);
+                self.inner.limiter.reserve(&candidate, &[ask], seen).await.map_err(AcquireError::Limiter)?;
+            let Some(grant) = reply.grants.pop() else {
+                self.take_refusals(&pick.group, request.input_tokens, &reply);
+                continue;
+            };
+            let (key, group, limits, spot, marks) = pick.keep();
+            return Ok(Try::Leased(KeyLease::new(Leased {
+                pool: self.clone(),
+                key,
+                group,
+                limits,
+                spot,
+                secret,
+                reservation: Some(grant.reservation),
+                since: reply.now,
+                send_by: now + Duration::from_millis(grant.send_by.saturating_sub(reply.now)),
+                marks,
+            })));
         }
     }
 
-    fn take_refusals(&self, pick: &Pick, size: u64, reply: &Reserved) {
+    /// Plans, and takes the probe slots of what was chosen.
+    fn choose<'p>(
+        &'p self,
+        request: &KeyRequest,
+        model: Option<&ModelName>,
+        tried: &Tried,
+        now: Tick,
+        probe_ttl: Duration,
+    ) -> Result<Result<(Pick<'p>, bool, u64), Try>, AcquireError> {
+        let mut shared = self.lock();
+        if shared.closed {
+            return Err(AcquireError::Closed);
+        }
+        let Shared { state, rng, seen, .. } = &mut *shared;
+        let choice = match state.plan(request, model, tried, now, rng) {
+            Plan::Chosen(choice) => choice,
+            Plan::Refused(refusal) => return Ok(Err(Try::Refused(state.describe(refusal)))),
+            Plan::NoMatch => return Ok(Err(Try::NoMatch)),
+        };
+        let expires = now.saturating_add(Tick::try_from(probe_ttl.as_millis()).unwrap_or(Tick::MAX));
+        let fresh = state.wants_fresh_secret(choice.key);
+        let marks = state.begin_probe(choice, now, expires);
+        let group = &state.groups[choice.group as usize];
+        let pick = Pick {
+            pool: self,
+            key: Arc::clone(&state.keys[choice.key as usize].meta),
+            group: Arc::clone(&group.group),
+            limits: group.limits,
+            spot: state.spot(choice.key, choice.group),
+            marks,
+        };
+        Ok(Ok((pick, fresh, *seen)))
+    }
+
+    fn take_refusals(&self, group: &Group, size: u64, reply: &Reserved) {
         let now = self.tick();
         let mut shared = self.lock();
         shared.learn(&reply.changed, reply.generation, reply.now, now);
         for Refusal { not_before, reason, .. } in &reply.refused {
             let until = not_before.map_or(NEVER, |at| now + at.saturating_sub(reply.now).max(1));
-            shared.state.limiter_refused(&pick.group, (until, *reason), size, now);
+            shared.state.limiter_refused(group, (until, *reason), size, now);
         }
     }
 
@@ -224,7 +252,7 @@ impl KeyPool {
         }
     }
 
-    fn explain_refusal(&self, refused: Refused) -> AcquireError {
+    fn explain_refusal(&self, refused: Described) -> AcquireError {
         let only_secrets = refused.counts.keys().all(|reason| {
             matches!(reason, Reason::SecretUnavailable | Reason::Inactive | Reason::UnknownProvider)
         });
@@ -242,9 +270,9 @@ impl KeyPool {
         AcquireError::Exhausted(self.exhausted(refused))
     }
 
-    fn exhausted(&self, refused: Refused) -> Exhausted {
+    fn exhausted(&self, refused: Described) -> Exhausted {
         let now = self.inner.clock.now();
-        let at = refused.earliest.filter(|at| *at != NEVER).map(|at| self.instant_of(at));
+        let at = (refused.earliest != NEVER).then(|| self.instant_of(refused.earliest));
         let retry_after = at.map(|at| at.saturating_duration_since(now));
         Exhausted {
             retry_after,
@@ -259,14 +287,31 @@ impl KeyPool {
         let now = self.tick();
         let refused = {
             let mut shared = self.lock();
-            let shared = &mut *shared;
-            match shared.state.plan(request, request.model.as_ref(), &Tried::default(), now, &mut shared.rng)
-            {
-                Plan::Refused(refused) => refused,
-                _ => Refused { earliest: Some(now), limiting: None, counts: Default::default() },
+            let Shared { state, rng, .. } = &mut *shared;
+            match state.plan(request, request.model.as_ref(), &Tried::default(), now, rng) {
+                Plan::Refused(refusal) => state.describe(refusal),
+                _ => Described { earliest: now, limiting: None, counts: Default::default() },
             }
         };
         self.exhausted(refused)
+    }
+
+    /// True if some key could serve the request now, as far as the pool knows.
+    pub(crate) fn is_ready(&self, request: &KeyRequest) -> bool {
+        let now = self.tick();
+        let mut shared = self.lock();
+        let Shared { state, rng, .. } = &mut *shared;
+        let mut models =
+            std::iter::once(request.model.as_ref()).chain(request.fallback_models.iter().map(Some));
+        models.any(|model| matches!(state.plan(request, model, &Tried::default(), now, rng), Plan::Chosen(_)))
+    }
+
+    /// True if a key that was not tried fits the request, now or later.
+    pub(crate) fn anybody_else(&self, request: &KeyRequest, tried: &Tried) -> bool {
+        let shared = self.lock();
+        let mut models =
+            std::iter::once(request.model.as_ref()).chain(request.fallback_models.iter().map(Some));
+        models.any(|model| shared.state.has_untried(request, model, tried))
     }
 
     pub(crate) fn no_match(&self, request: &KeyRequest) -> AcquireError {
@@ -278,48 +323,57 @@ impl KeyPool {
         if let Some(project) = &request.pin {
             wanted += &format!(", project {project}");
         }
-        let mut models: Vec<ModelName> = self.lock().state.models.keys().cloned().collect();
+        let mut models: Vec<ModelName> =
+            self.lock().state.models.iter().map(|model| model.name.clone()).collect();
         models.sort();
         AcquireError::NoMatch { wanted, models }
     }
 }
 
 enum Try {
-    Leased(Box<KeyLease>),
-    Refused(Refused),
+    Leased(KeyLease),
+    Refused(Described),
     NoMatch,
 }
 
 /// Of two refusals the one that ends first; the counts of both.
-fn merge(old: Option<Refused>, new: Refused) -> Refused {
+fn merge(old: Option<Described>, new: Described) -> Described {
     let Some(mut old) = old else { return new };
     for (reason, count) in new.counts {
         *old.counts.entry(reason).or_default() += count;
     }
-    if new.earliest.is_some_and(|new| old.earliest.is_none_or(|old| new < old)) {
+    if new.earliest < old.earliest {
         old.earliest = new.earliest;
         old.limiting = new.limiting;
     }
     old
 }
 
-/// Frees the probe slots of a call that does not come about.
-struct Probing<'a> {
-    pool: &'a KeyPool,
-    marks: Option<ProbeMarks>,
+/// What was chosen; unless it is kept, its probe slots are free again when it is dropped.
+struct Pick<'p> {
+    pool: &'p KeyPool,
+    key: Arc<KeyMetadata>,
+    group: Arc<Group>,
+    limits: Limits,
+    spot: Spot,
+    marks: ProbeMarks,
 }
 
-impl Probing<'_> {
-    fn keep(mut self) -> ProbeMarks {
-        self.marks.take().unwrap_or_default()
+impl Pick<'_> {
+    fn keep(mut self) -> (Arc<KeyMetadata>, Arc<Group>, Limits, Spot, ProbeMarks) {
+        let marks = std::mem::take(&mut self.marks);
+        (Arc::clone(&self.key), Arc::clone(&self.group), self.limits, self.spot, marks)
     }
 }
 
-impl Drop for Probing<'_> {
+impl Drop for Pick<'_> {
     fn drop(&mut self) {
-        if let Some(marks) = self.marks.take().filter(|marks| !marks.is_empty()) {
+        if !self.marks.is_empty() {
             let now = self.pool.tick();
-            self.pool.lock().state.end_probe(&marks, now);
+            let mut shared = self.pool.lock();
+            if let Some(spot) = shared.state.find(self.spot, &self.key.key_id, &self.group) {
+                shared.state.end_probe(self.marks, spot, now);
+            }
         }
     }
 }

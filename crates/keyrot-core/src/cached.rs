@@ -1,6 +1,5 @@
 //! Secrets in memory: read once, shared by all calls, kept while the store is down.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use crate::cached_slot::{Fetched, Slot, VersionedSecret};
 use crate::clock::Clock;
 use crate::key::{KeyId, KeyMetadata};
+use crate::map::Map;
 use crate::secret::{SecretError, SecretStore};
 
 /// A [`SecretStore`] that is asked as seldom as possible.
@@ -27,7 +27,7 @@ pub struct SecretCache {
 
 #[derive(Default)]
 struct Slots {
-    by_key: HashMap<KeyId, Slot>,
+    by_key: Map<KeyId, Slot>,
     /// The highest version of any slot that was dropped. New ones begin there, so that the version of a
     /// key that went and came back is not mistaken for an old one.
     dropped: u64,
@@ -141,7 +141,7 @@ impl SecretCache {
 
     /// Forgets the secrets of all other keys, and of those whose secret is now found elsewhere.
     pub fn retain<'k>(&self, keys: impl IntoIterator<Item = &'k KeyMetadata>) {
-        let places: HashMap<&KeyId, String> =
+        let places: Map<&KeyId, String> =
             keys.into_iter().map(|key| (&key.key_id, self.store.locator(key))).collect();
         let mut slots = self.lock();
         let Slots { by_key, dropped } = &mut *slots;

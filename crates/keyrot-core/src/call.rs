@@ -42,6 +42,13 @@ pub struct Done<T> {
     pub attempts: Vec<Attempt>,
 }
 
+impl<T> Done<T> {
+    /// A value with the attempts that led to it, for who drives a [`Call`] himself.
+    pub fn new(value: T, attempts: Vec<Attempt>) -> Self {
+        Self { value, attempts }
+    }
+}
+
 impl KeyPool {
     /// Makes a call with failover. `call` sends it with the lease's secret to the lease's model and
     /// returns its value with the usage that the provider counted.
@@ -68,7 +75,7 @@ impl KeyPool {
                 Err(error) => {
                     let go_on = failover.failed(lease, &error.outcome()).await;
                     if !go_on {
-                        return Err(RunError { attempts: failover.attempts, end: RunEnd::Failed(error) });
+                        return Err(failover.fail(error));
                     }
                     last = Some(error);
                 }
@@ -111,19 +118,31 @@ impl Call {
         if self.tried.is_empty() {
             return self.pool.acquire_until(&self.request, self.deadline, &self.tried).await;
         }
-        // First who has not been tried; then, after a pause, whoever is there.
+        // First who has not been tried.
         match self.pool.acquire_now(&self.request, &self.tried).await {
             Err(AcquireError::Exhausted(_)) => {}
             done => return done,
         }
-        if std::mem::take(&mut self.pause) {
-            let pause = same_key_pause(self.same_key, &mut self.pool.lock().rng);
-            self.same_key += 1;
-            let clock = &self.pool.inner.clock;
-            let until = (clock.now() + pause).min(self.deadline);
-            clock.sleep_until(until).await;
+        let failed_before = std::mem::take(&mut self.pause) && self.pool.is_ready(&self.request);
+        if failed_before && self.same_key < MOST_SAME_KEY {
+            // Then, after a pause, who has failed before; by then another may have come free.
+            self.rest().await;
+            match self.pool.acquire_now(&self.request, &self.tried).await {
+                Err(AcquireError::Exhausted(_)) => {}
+                done => return done,
+            }
+        } else if failed_before && self.pool.anybody_else(&self.request, &self.tried) {
+            return self.pool.acquire_until(&self.request, self.deadline, &self.tried).await;
         }
         self.pool.acquire_until(&self.request, self.deadline, &Tried::default()).await
+    }
+
+    async fn rest(&mut self) {
+        let pause = same_key_pause(self.same_key, &mut self.pool.lock().rng);
+        self.same_key += 1;
+        let clock = &self.pool.inner.clock;
+        let until = (clock.now() + pause).min(self.deadline);
+        clock.sleep_until(until).await;
     }
 
     /// The attempt failed: books the outcome. True if another attempt may help.
@@ -145,7 +164,9 @@ impl Call {
             }
         }
         let out_of_tries = self.key_changes > MOST_KEY_CHANGES
-            || self.same_key >= MOST_SAME_KEY && self.nobody_else(outcome);
+            || self.same_key >= MOST_SAME_KEY
+                && matches!(outcome.effect, Effect::Transient | Effect::Overload)
+                && !self.pool.anybody_else(&self.request, &self.tried);
         !self.over && !out_of_tries && self.pool.inner.clock.now() < self.deadline
     }
 
@@ -172,6 +193,11 @@ impl Call {
         RunError { attempts: self.attempts, end: RunEnd::Acquire { error, last } }
     }
 
+    /// Ends the call with the error of its last attempt.
+    pub fn fail<E>(self, error: E) -> RunError<E> {
+        RunError { attempts: self.attempts, end: RunEnd::Failed(error) }
+    }
+
     fn record(&mut self, lease: &ActiveLease, outcome: &Outcome) {
         self.attempts.push(Attempt {
             key_id: lease.key_id().clone(),
@@ -180,11 +206,6 @@ impl Call {
             outcome: outcome.clone(),
             latency: lease.elapsed(),
         });
-    }
-
-    /// The failed key was not blocked for it, and the budget for trying it again is used up.
-    fn nobody_else(&self, outcome: &Outcome) -> bool {
-        matches!(outcome.effect, Effect::Transient | Effect::Overload)
     }
 
     /// The model does not exist for the project: goes on with the fallback models only.

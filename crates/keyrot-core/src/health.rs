@@ -80,7 +80,7 @@ impl PoolState {
         used: &GroupUsage,
         now: Tick,
     ) -> (Tick, Option<Reason>, Scope) {
-        let project = self.projects.get(&group.group.project).map(|slot| slot.block).unwrap_or_default();
+        let project = self.projects[group.project as usize].block;
         let zero =
             if group.limits.forbids_everything() { (NEVER, Some(Reason::LimitZero)) } else { (0, None) };
         let size = tokens.saturating_add(tokens.div_ceil(10));
@@ -91,7 +91,7 @@ impl PoolState {
                 .filter(|(known, _)| *known <= tokens)
                 .map_or((0, None), |(_, until)| (until, Some(Reason::MinuteTokens))),
         };
-        let model = self.models.get(&group.group.model).and_then(|model| model.breaker.blocked(now));
+        let model = self.models[group.model as usize].evidence.breaker.blocked(now);
         let scope = group.group.scope();
         let each = [
             (key.shut(), Scope::Key(key.meta.key_id.clone())),
@@ -116,17 +116,20 @@ impl PoolState {
 impl KeyPool {
     /// Health of every key, by id.
     pub fn health(&self) -> BTreeMap<String, KeyHealth> {
-        let now = self.tick();
+        let (now, wall) = (self.tick(), self.inner.clock.wall());
         let shared = self.lock();
         let state = &shared.state;
         let mut health = BTreeMap::new();
         for slot in &state.keys {
             let mut shut = slot.shut();
             let mut rest = slot.block.until;
-            for group in state.groups.iter().filter(|group| group.group.project == slot.project) {
+            for group in state.projects[slot.project as usize]
+                .groups
+                .iter()
+                .map(|group| &state.groups[*group as usize])
+            {
                 if group.group.model == slot.meta.model_name {
-                    let project =
-                        state.projects.get(&slot.project).map(|project| project.block).unwrap_or_default();
+                    let project = state.projects[slot.project as usize].block;
                     rest = rest.max(group.block.until).max(project.until);
                     shut = later(
                         shut,
@@ -140,9 +143,11 @@ impl KeyPool {
                 slot.meta.key_id.as_str().to_owned(),
                 KeyHealth {
                     model: slot.meta.model_name.clone(),
-                    project: slot.project.clone(),
+                    project: state.projects[slot.project as usize].id.clone(),
                     active: slot.meta.active,
-                    last_used: counters.last_used,
+                    last_used: counters
+                        .last_used
+                        .map(|tick| wall - Duration::from_millis(now.saturating_sub(tick))),
                     success_count: counters.success,
                     error_count: counters.error,
                     abandoned_count: counters.abandoned,

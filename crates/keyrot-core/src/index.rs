@@ -1,10 +1,11 @@
 //! Which groups and keys a class of requests can use, and which of those are ready: one view for
 //! each class that was asked for, built at its first request.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::key::{KeyMetadata, ModelName, ProjectId};
 use crate::limit::Group;
+use crate::map::Map;
 use crate::outcome::Reason;
 use crate::request::KeyRequest;
 use crate::roster::{NEVER, Roster, Tick};
@@ -93,18 +94,35 @@ impl UnitKeys {
     }
 }
 
+/// What a draw looks at first, small so that many fit into the processor's cache.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hot {
+    pub(crate) group: GroupIndex,
+    /// The unit's only key, or [`SEVERAL`].
+    pub(crate) key: KeyIndex,
+    /// The group has no room for calls of some size.
+    pub(crate) sized: bool,
+}
+
+/// The unit has a roster of keys.
+pub(crate) const SEVERAL: KeyIndex = KeyIndex::MAX;
+
 /// Units of one priority.
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(crate) priority: u32,
     pub(crate) roster: Roster,
+    /// One for each of `units`.
+    pub(crate) hot: Vec<Hot>,
     pub(crate) units: Vec<Unit>,
 }
 
 /// All units of one class, best priority first.
 #[derive(Debug)]
 pub(crate) struct View {
-    pub(crate) class: Class,
+    class: Class,
+    /// Index of the class's model, if it names one.
+    pub(crate) model: Option<u32>,
     pub(crate) tiers: Vec<Tier>,
     /// Keys that are not ready, by reason; exact when no unit is ready.
     counts: BTreeMap<Reason, usize>,
@@ -147,7 +165,10 @@ impl View {
         match self.tiers.binary_search_by_key(&priority, |tier| tier.priority) {
             Ok(index) => index,
             Err(index) => {
-                self.tiers.insert(index, Tier { priority, roster: Roster::default(), units: Vec::new() });
+                self.tiers.insert(
+                    index,
+                    Tier { priority, roster: Roster::default(), hot: Vec::new(), units: Vec::new() },
+                );
                 index
             }
         }
@@ -158,12 +179,26 @@ impl View {
 #[derive(Debug, Default)]
 pub(crate) struct Views {
     views: Vec<View>,
-    by_model: HashMap<ModelName, Vec<u32>>,
+    by_model: Map<ModelName, Vec<u32>>,
     any_model: Vec<u32>,
+    /// The view that was asked for last: mostly the one that is asked for next.
+    last: usize,
 }
 
 impl Views {
-    pub(crate) fn find(&self, request: &KeyRequest, model: Option<&ModelName>) -> Option<u32> {
+    pub(crate) fn find(&mut self, request: &KeyRequest, model: Option<&ModelName>) -> Option<u32> {
+        if let Some(view) = self.views.get(self.last)
+            && view.class.model.as_ref() == model
+            && view.class.is_that_of(request)
+        {
+            return u32::try_from(self.last).ok();
+        }
+        let found = self.look_up(request, model)?;
+        self.last = found as usize;
+        Some(found)
+    }
+
+    fn look_up(&self, request: &KeyRequest, model: Option<&ModelName>) -> Option<u32> {
         let candidates = match model {
             Some(model) => self.by_model.get(model)?,
             None => &self.any_model,
@@ -184,29 +219,45 @@ impl Views {
         &mut self.views[view as usize]
     }
 
+    /// Takes note of whether a group's units must be asked about the size of a call.
+    pub(crate) fn set_sized(&mut self, units: &[UnitRef], sized: bool) {
+        for at in units {
+            self.views[at.view as usize].tiers[at.tier as usize].hot[at.unit as usize].sized = sized;
+        }
+    }
+
     /// Adds the view of a class. `members` are the (group, key, priority, weight) that fit it, all
     /// members of a group together. Returns where each stands, in the same order; nothing is ready
     /// until it is said to be.
-    pub(crate) fn add(&mut self, class: Class, members: &[(GroupIndex, KeyIndex, u32, u32)]) -> Vec<UnitRef> {
+    pub(crate) fn add(
+        &mut self,
+        class: Class,
+        model: Option<u32>,
+        members: &[(GroupIndex, KeyIndex, u32, u32)],
+    ) -> Vec<UnitRef> {
         let number = u32::try_from(self.views.len()).unwrap_or(u32::MAX);
         match &class.model {
             Some(model) => self.by_model.entry(model.clone()).or_default().push(number),
             None => self.any_model.push(number),
         }
-        let mut view = View { class, tiers: Vec::new(), counts: BTreeMap::new() };
+        let mut view = View { class, model, tiers: Vec::new(), counts: BTreeMap::new() };
         for (_, _, priority, _) in members {
             view.tier(*priority); // first all tiers: inserting one moves those behind it
         }
-        let mut units: HashMap<(GroupIndex, u32), u32> = HashMap::new();
+        let mut units: Map<(GroupIndex, u32), u32> = Map::default();
         let mut places = Vec::with_capacity(members.len());
         for &(group, key, priority, weight) in members {
             let tier_index = view.tier(priority);
             let tier = &mut view.tiers[tier_index];
             let unit = *units.entry((group, priority)).or_insert_with(|| {
                 tier.units.push(Unit { group, keys: UnitKeys::One(key, weight), weight, reason: None });
+                tier.hot.push(Hot { group, key, sized: false });
                 tier.roster.add(weight)
             });
             let member = tier.units[unit as usize].join(key, weight);
+            if member > 0 {
+                tier.hot[unit as usize].key = SEVERAL;
+            }
             let tier = u32::try_from(tier_index).unwrap_or(u32::MAX);
             places.push(UnitRef { view: number, tier, unit, member });
         }

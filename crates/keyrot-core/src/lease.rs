@@ -16,6 +16,7 @@ use crate::limit::{Disposition, Group, Millis, Reservation, Settlement};
 use crate::outcome::{Outcome, Usage};
 use crate::pool::KeyPool;
 use crate::probe::ProbeMarks;
+use crate::slots::Spot;
 use crate::verdict::Next;
 
 pub(crate) struct Leased {
@@ -23,6 +24,7 @@ pub(crate) struct Leased {
     pub(crate) key: Arc<KeyMetadata>,
     pub(crate) group: Arc<Group>,
     pub(crate) limits: Limits,
+    pub(crate) spot: Spot,
     pub(crate) secret: Arc<VersionedSecret>,
     /// Taken out when it is settled.
     pub(crate) reservation: Option<Reservation>,

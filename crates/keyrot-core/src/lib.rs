@@ -23,6 +23,7 @@ mod keyset_save;
 mod lease;
 mod limit;
 mod local_limiter;
+mod map;
 mod outcome;
 mod pace;
 mod plan;
@@ -63,7 +64,7 @@ pub use crate::limit::{
 };
 pub use crate::local_limiter::LocalLimiter;
 pub use crate::outcome::{Blame, Classify, Effect, LearnedLimit, Outcome, Quota, Reason, Scope, Usage};
-pub use crate::plan::Pick;
+pub use crate::plan::{Choice, Refusal as PlanRefusal};
 pub use crate::pool::KeyPool;
 pub use crate::quota::{Admitted, Denied, QuotaRecord};
 pub use crate::request::KeyRequest;

@@ -298,6 +298,27 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// False if a person has to act before the key can serve: waiting in line for it is futile,
+    /// though it is probed now and then.
+    pub fn passes_by_itself(self) -> bool {
+        !matches!(
+            self,
+            Self::Inactive
+                | Self::KeyRejected
+                | Self::LimitZero
+                | Self::ModelMissing
+                | Self::NoQuota
+                | Self::OutOfCredit
+                | Self::ProjectRejected
+                | Self::SecretUnavailable
+                | Self::TooLarge
+                | Self::UnknownProvider
+                | Self::WeightZero
+        )
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

@@ -3,28 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::error::Exhausted;
-use crate::index::{Class, KeyIndex, UnitKeys};
-use crate::key::{KeyId, KeyMetadata, Limits, ModelName};
+use crate::index::{Class, GroupIndex, KeyIndex, SEVERAL, UnitKeys};
+use crate::key::{KeyId, KeyMetadata, ModelName};
 use crate::limit::Group;
 use crate::outcome::{Reason, Scope};
 use crate::request::KeyRequest;
-use crate::roster::Tick;
-use crate::slots::KeySlot;
+use crate::roster::{NEVER, Tick};
+use crate::slots::{GroupSlot, KeySlot};
 use crate::state::PoolState;
 
-/// A group that can take a call now, and the key to send it with.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Pick {
-    /// The group.
-    pub group: Arc<Group>,
-    /// Its limits: the lowest that its keys state.
-    pub limits: Limits,
-    /// The key.
-    pub key: Arc<KeyMetadata>,
+/// A group that can take a call now, and the key to send it with; by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub(crate) group: GroupIndex,
+    pub(crate) key: KeyIndex,
 }
 
 /// What a call has tried already; another is taken first.
@@ -34,42 +27,95 @@ pub(crate) struct Tried {
     pub(crate) keys: Vec<KeyId>,
 }
 
-/// Why nothing was picked.
+/// What will be free first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limiting {
+    Group(GroupIndex),
+    Host,
+    Model(u32),
+    Nothing,
+}
+
+/// Nothing can serve the request now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    view: u32,
+    earliest: Tick,
+    limiting: Limiting,
+    /// Units that were ready but passed over, by the last reason for it.
+    passed_over: Option<(Reason, usize)>,
+}
+
+/// A [`Refusal`] in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    pub(crate) earliest: Option<Tick>,
+pub(crate) struct Described {
+    pub(crate) earliest: Tick,
     pub(crate) limiting: Option<Scope>,
     pub(crate) counts: BTreeMap<Reason, usize>,
 }
 
 /// A reply of [`PoolState::plan`].
 pub(crate) enum Plan {
-    Picked(Pick),
-    Refused(Refused),
+    Chosen(Choice),
+    Refused(Refusal),
     /// No key fits, now or later.
     NoMatch,
 }
 
+impl Refusal {
+    /// When the request can be served, in milliseconds since the pool was built; `None`: never.
+    pub fn earliest(&self) -> Option<u64> {
+        (self.earliest != NEVER).then_some(self.earliest)
+    }
+}
+
 impl PoolState {
-    /// A key of the best priority that has one ready, drawn by weight; or why there is none.
+    /// A key of the best priority that has one ready, drawn by weight. `now` is in milliseconds
+    /// since the pool was built.
     ///
-    /// `now` is in milliseconds since the pool was built.
+    /// # Errors
+    /// When one will be ready; `None` if no key fits the request.
     pub fn select(
         &mut self,
         request: &KeyRequest,
         now: u64,
         rng: &mut fastrand::Rng,
-    ) -> Result<Pick, Option<Exhausted>> {
+    ) -> Result<Choice, Option<Refusal>> {
         match self.plan(request, request.model.as_ref(), &Tried::default(), now, rng) {
-            Plan::Picked(pick) => Ok(pick),
+            Plan::Chosen(choice) => Ok(choice),
+            Plan::Refused(refusal) => Err(Some(refusal)),
             Plan::NoMatch => Err(None),
-            Plan::Refused(refused) => Err(Some(Exhausted {
-                retry_after: refused.earliest.map(|at| Duration::from_millis(at - now)),
-                earliest: None,
-                counts: refused.counts,
-                limiting: refused.limiting,
-            })),
         }
+    }
+
+    /// The key that was chosen.
+    pub fn key(&self, choice: Choice) -> &KeyMetadata {
+        &self.keys[choice.key as usize].meta
+    }
+
+    /// Keeps a key out of selection until this time, in milliseconds since the pool was built.
+    pub fn rest(&mut self, key: &KeyId, until: u64, now: u64) {
+        if let Some(&index) = self.key_index.get(key) {
+            self.keys[index as usize].block.until = until;
+            self.key_changed(index, now);
+        }
+    }
+
+    /// True if a key that was not tried fits the request and is not out for good. Looks at every key: for calls
+    /// that have failed several times.
+    pub(crate) fn has_untried(&self, request: &KeyRequest, model: Option<&ModelName>, tried: &Tried) -> bool {
+        let class = Class::of(request, model);
+        let untried_key = |group: &GroupSlot, key: &KeyIndex| {
+            let key = &self.keys[*key as usize];
+            class.takes(&key.meta, &group.group)
+                && key.shut().0 != NEVER
+                && !tried.keys.contains(&key.meta.key_id)
+        };
+        (0..).zip(&self.groups).any(|(index, group)| {
+            !tried.groups.contains(&group.group)
+                && self.group_shut(index).0 != NEVER
+                && group.keys.iter().any(|key| untried_key(group, key))
+        })
     }
 
     pub(crate) fn plan(
@@ -87,59 +133,68 @@ impl PoolState {
                 None => return Plan::NoMatch,
             },
         };
-        let mut plan = Draw { out: Vec::new(), earliest: None, skipped: None };
+        let mut passed = Passed { out: Vec::new(), refusal: Refusal::of(view) };
         if let Some(until) = self.host.gate.blocked(now) {
-            plan.skip(until, Scope::Host, Reason::HostSuspected, 0);
+            passed.over(until, Limiting::Host, Reason::HostSuspected);
+            return Plan::Refused(passed.refusal);
         }
-        if let Some(model) = model
-            && let Some(until) = self.models.get(model).and_then(|known| known.breaker.blocked(now))
+        if let Some(model) = self.views.get(view).model
+            && let Some(until) = self.models[model as usize].evidence.breaker.blocked(now)
         {
-            plan.skip(until, Scope::Model(model.clone()), Reason::ModelOverloaded, 0);
+            passed.over(until, Limiting::Model(model), Reason::ModelOverloaded);
+            return Plan::Refused(passed.refusal);
         }
-        let picked = match plan.skipped {
-            Some(_) => None,
-            None => self.draw(view, request.input_tokens, tried, now, rng, &mut plan),
-        };
-        self.put_back(view, &plan.out);
-        match picked {
-            Some(pick) => Plan::Picked(pick),
-            None => Plan::Refused(self.refused(view, plan)),
+        let choice = self.draw(request.input_tokens, tried, now, rng, &mut passed);
+        self.put_back(view, &passed.out);
+        match choice {
+            Some(choice) => Plan::Chosen(choice),
+            None => {
+                if let Some((at, group)) = self.views.get(view).next_ready()
+                    && at < passed.refusal.earliest
+                {
+                    passed.refusal.earliest = at;
+                    passed.refusal.limiting = Limiting::Group(group);
+                }
+                Plan::Refused(passed.refusal)
+            }
         }
     }
 
     fn draw(
         &mut self,
-        view: u32,
         tokens: u64,
         tried: &Tried,
         now: Tick,
         rng: &mut fastrand::Rng,
-        plan: &mut Draw,
-    ) -> Option<Pick> {
+        passed: &mut Passed,
+    ) -> Option<Choice> {
         let Self { views, groups, keys, models, .. } = self;
-        let view = views.get(view);
-        let any_model = view.class.model.is_none();
+        let view = views.get(passed.refusal.view);
+        let wary = view.model.is_none() && models.iter().any(|model| model.evidence.breaker.is_suspicious());
+        let plain = tried.is_empty() && !wary;
         for (tier_number, tier) in (0_u32..).zip(&mut view.tiers) {
             tier.roster.wake(now);
-            while let Some(unit_number) = tier.roster.draw(rng) {
-                let unit = &mut tier.units[unit_number as usize];
-                let slot = &groups[unit.group as usize];
-                let group = &slot.group;
-                let breaker = any_model.then(|| models.get(&group.model)?.breaker.blocked(now)).flatten();
+            while let Some(unit) = tier.roster.draw(rng) {
+                let hot = tier.hot[unit as usize];
+                if plain && hot.key != SEVERAL && !hot.sized {
+                    return Some(Choice { group: hot.group, key: hot.key });
+                }
+                let slot = &groups[hot.group as usize];
+                let breaker = models[slot.model as usize].evidence.breaker.blocked(now);
                 let too_big = slot.too_big.filter(|(size, until)| *until > now && *size <= tokens);
                 if let Some(until) = breaker {
-                    plan.skip(until, Scope::Model(group.model.clone()), Reason::ModelOverloaded, 1);
+                    passed.over(until, Limiting::Model(slot.model), Reason::ModelOverloaded);
                 } else if let Some((_, until)) = too_big {
-                    plan.skip(until, group.scope(), Reason::MinuteTokens, 1);
-                } else if !tried.groups.contains(group) {
-                    let place = (tier_number, unit_number);
-                    if let Some(key) = draw_key(&mut unit.keys, keys, tried, now, rng, place, &mut plan.out) {
-                        let key = Arc::clone(&keys[key as usize].meta);
-                        return Some(Pick { group: Arc::clone(group), limits: slot.limits, key });
+                    passed.over(until, Limiting::Group(hot.group), Reason::MinuteTokens);
+                } else if !tried.groups.contains(&slot.group) {
+                    let members = &mut tier.units[unit as usize].keys;
+                    let place = (tier_number, unit);
+                    if let Some(key) = draw_key(members, keys, tried, now, rng, place, &mut passed.out) {
+                        return Some(Choice { group: hot.group, key });
                     }
                 }
-                tier.roster.take_out(unit_number);
-                plan.out.push((tier_number, unit_number, None));
+                tier.roster.take_out(unit);
+                passed.out.push((tier_number, unit, None));
             }
         }
         None
@@ -155,45 +210,19 @@ impl PoolState {
         }
     }
 
-    fn refused(&mut self, view: u32, plan: Draw) -> Refused {
-        let view = self.views.get(view);
-        let mut counts = view.counts();
-        let next = view.next_ready();
-        let mut best = plan.earliest;
-        if let Some((reason, keys)) = plan.skipped {
-            *counts.entry(reason).or_default() += keys.max(1);
+    /// A refusal in words. Call it before the state changes.
+    pub(crate) fn describe(&mut self, refusal: Refusal) -> Described {
+        let mut counts = self.views.get(refusal.view).counts();
+        if let Some((reason, keys)) = refusal.passed_over {
+            *counts.entry(reason).or_default() += keys;
         }
-        if let Some((at, group)) = next
-            && plan.skipped.is_none_or(|(_, keys)| keys > 0)
-            && best.as_ref().is_none_or(|(until, _)| at < *until)
-        {
-            best = Some((at, self.groups[group as usize].group.scope()));
-        }
-        let (earliest, limiting) = best.unzip();
-        Refused { earliest, limiting, counts }
-    }
-}
-
-impl Tried {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.keys.is_empty()
-    }
-}
-
-/// What one plan took out of the rosters, and what it passed over.
-struct Draw {
-    /// Tier, unit, and the key inside the unit.
-    out: Vec<(u32, u32, Option<u32>)>,
-    earliest: Option<(Tick, Scope)>,
-    skipped: Option<(Reason, usize)>,
-}
-
-impl Draw {
-    fn skip(&mut self, until: Tick, scope: Scope, reason: Reason, keys: usize) {
-        if self.earliest.as_ref().is_none_or(|(earliest, _)| until < *earliest) {
-            self.earliest = Some((until, scope));
-        }
-        self.skipped = Some((reason, self.skipped.map_or(0, |(_, count)| count) + keys));
+        let limiting = match refusal.limiting {
+            Limiting::Group(group) => Some(self.groups[group as usize].group.scope()),
+            Limiting::Host => Some(Scope::Host),
+            Limiting::Model(model) => Some(Scope::Model(self.models[model as usize].name.clone())),
+            Limiting::Nothing => None,
+        };
+        Described { earliest: refusal.earliest, limiting, counts }
     }
 }
 
@@ -222,5 +251,34 @@ fn draw_key(
                 out.push((tier, unit, Some(member)));
             }
         }
+    }
+}
+
+impl Tried {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.keys.is_empty()
+    }
+}
+
+/// What one plan took out of the rosters, and what it passed over.
+struct Passed {
+    /// Tier, unit, and the key inside the unit.
+    out: Vec<(u32, u32, Option<u32>)>,
+    refusal: Refusal,
+}
+
+impl Refusal {
+    fn of(view: u32) -> Self {
+        Self { view, earliest: NEVER, limiting: Limiting::Nothing, passed_over: None }
+    }
+}
+
+impl Passed {
+    fn over(&mut self, until: Tick, limiting: Limiting, reason: Reason) {
+        let refusal = &mut self.refusal;
+        if until < refusal.earliest {
+            (refusal.earliest, refusal.limiting) = (until, limiting);
+        }
+        refusal.passed_over = Some((reason, refusal.passed_over.map_or(0, |(_, keys)| keys) + 1));
     }
 }

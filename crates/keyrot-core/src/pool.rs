@@ -18,7 +18,7 @@ use crate::limit::{
 use crate::outcome::{Effect, Outcome, Scope};
 use crate::roster::Tick;
 use crate::state::PoolState;
-use crate::verdict::{Judged, Next};
+use crate::verdict::{Judged, Judgement, Next};
 use crate::wait::WaitRoom;
 
 /// Many keys as one. Clones are handles of the same pool.
@@ -188,11 +188,12 @@ impl KeyPool {
         let now = self.inner.clock.now();
         let tick = self.tick_at(now);
         let mut shared = self.lock();
-        if now > leased.send_by || shared.state.is_blocked(&leased.key.key_id, &leased.group, tick) {
+        let spot = shared.state.find(leased.spot, &leased.key.key_id, &leased.group);
+        if now > leased.send_by || spot.is_some_and(|spot| shared.state.is_blocked(spot, tick)) {
             return Err(now);
         }
-        if let Some(slot) = shared.state.key_slot(&leased.key.key_id) {
-            slot.counters.last_used = Some(self.inner.clock.wall());
+        if let Some(spot) = spot {
+            shared.state.keys[spot.key as usize].counters.last_used = Some(tick);
         }
         Ok(now)
     }
@@ -205,8 +206,11 @@ impl KeyPool {
 
     /// A lease was dropped after it was sent: neutral, but counted.
     pub(crate) fn abandon(&self, leased: &Leased, settlement: Option<Settlement>) {
-        if let Some(slot) = self.lock().state.key_slot(&leased.key.key_id) {
-            slot.counters.abandoned += 1;
+        {
+            let mut shared = self.lock();
+            if let Some(spot) = shared.state.find(leased.spot, &leased.key.key_id, &leased.group) {
+                shared.state.keys[spot.key as usize].counters.abandoned += 1;
+            }
         }
         self.give_back(leased, settlement);
     }
@@ -214,7 +218,10 @@ impl KeyPool {
     fn end_probe(&self, leased: &Leased) {
         if !leased.marks.is_empty() {
             let now = self.tick();
-            self.lock().state.end_probe(&leased.marks, now);
+            let mut shared = self.lock();
+            if let Some(spot) = shared.state.find(leased.spot, &leased.key.key_id, &leased.group) {
+                shared.state.end_probe(leased.marks, spot, now);
+            }
         }
     }
 
@@ -244,15 +251,24 @@ impl KeyPool {
         let probing = ProbeGuard { pool: self, leased: &leased };
         let secret_replaced = outcome.effect == Effect::KeyRejected && self.reread(&leased).await;
         let now = self.tick();
-        let judged = Judged {
-            key: &leased.key,
-            group: &leased.group,
-            limits: leased.limits,
-            since: leased.since,
-            begun: self.tick_at(begun),
-            secret_replaced,
+        let judgement = {
+            let mut shared = self.lock();
+            match shared.state.find(leased.spot, &leased.key.key_id, &leased.group) {
+                None => Judgement::of_a_stranger(outcome),
+                Some(spot) => {
+                    let judged = Judged {
+                        spot,
+                        key: &leased.key,
+                        group: &leased.group,
+                        limits: leased.limits,
+                        since: leased.since,
+                        begun: self.tick_at(begun),
+                        secret_replaced,
+                    };
+                    shared.state.judge(&judged, outcome, now)
+                }
+            }
         };
-        let judgement = self.lock().state.judge(&judged, outcome, now);
         let proven = outcome.effect == Effect::Success;
         let settlement = reservation.map(|reservation| Settlement {
             reservation,
@@ -354,12 +370,16 @@ impl Drop for ProbeGuard<'_> {
 }
 
 impl Shared {
-    /// Takes over blocks from the limiter, whose time is `their_now`.
+    /// Takes over blocks from the limiter, whose time is `their_now`. A reply that was overtaken by a
+    /// newer one holds nothing that the newer one did not.
     pub(crate) fn learn(&mut self, changed: &[ScopeChange], generation: u64, their_now: Millis, now: Tick) {
+        if generation <= self.seen {
+            return;
+        }
         for ScopeChange { scope, record } in changed {
             let until = record.blocked(their_now).map_or(0, |until| now + (until - their_now));
             self.state.set_block(scope, record, until, now);
         }
-        self.seen = self.seen.max(generation);
+        self.seen = generation;
     }
 }

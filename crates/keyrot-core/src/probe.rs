@@ -1,71 +1,66 @@
 //! One call at a time through a scope that has yet to show that it works again.
 
-use crate::key::{KeyId, ModelName, ProjectId};
 use crate::outcome::Scope;
-use crate::plan::Pick;
+use crate::plan::Choice;
 use crate::roster::Tick;
+use crate::slots::{GroupSlot, Spot};
 use crate::state::PoolState;
 
 /// The scopes that one call probes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ProbeMarks {
-    key: Option<KeyId>,
-    project: Option<ProjectId>,
-    model: Option<ModelName>,
+    key: bool,
+    project: bool,
+    model: bool,
     host: bool,
 }
 
 impl ProbeMarks {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.key.is_none() && self.project.is_none() && self.model.is_none() && !self.host
+    pub(crate) fn is_empty(self) -> bool {
+        !(self.key || self.project || self.model || self.host)
     }
 }
 
 impl PoolState {
     /// Closes behind this call what must be probed, until it is over or `expires`.
-    pub(crate) fn begin_probe(&mut self, pick: &Pick, now: Tick, expires: Tick) -> ProbeMarks {
-        let mut marks = ProbeMarks::default();
-        if let Some(&index) = self.key_index.get(&pick.key.key_id)
-            && self.keys[index as usize].block.must_probe
-        {
-            self.keys[index as usize].block.probe_until = expires;
-            self.key_changed(index, now);
-            marks.key = Some(pick.key.key_id.clone());
+    pub(crate) fn begin_probe(&mut self, choice: Choice, now: Tick, expires: Tick) -> ProbeMarks {
+        let GroupSlot { project, model, .. } = self.groups[choice.group as usize];
+        let marks = ProbeMarks {
+            key: self.keys[choice.key as usize].block.must_probe,
+            project: self.projects[project as usize].block.must_probe,
+            model: self.models[model as usize].evidence.breaker.is_suspicious(),
+            host: self.host.gate.is_suspicious(),
+        };
+        if marks.key {
+            self.keys[choice.key as usize].block.probe_until = expires;
+            self.key_changed(choice.key, now);
         }
-        if let Some(slot) = self.projects.get_mut(&pick.group.project)
-            && slot.block.must_probe
-        {
-            slot.block.probe_until = expires;
-            self.project_changed(&pick.group.project, now);
-            marks.project = Some(pick.group.project.clone());
+        if marks.project {
+            self.projects[project as usize].block.probe_until = expires;
+            self.project_changed(project, now);
         }
-        if let Some(model) = self.models.get_mut(&pick.group.model)
-            && model.breaker.is_suspicious()
-        {
-            model.breaker.pass(expires);
-            marks.model = Some(pick.group.model.clone());
+        if marks.model {
+            self.models[model as usize].evidence.breaker.pass(expires);
         }
-        if self.host.gate.is_suspicious() {
+        if marks.host {
             self.host.gate.pass(expires);
-            marks.host = true;
         }
         marks
     }
 
     /// The call is over, or was never sent.
-    pub(crate) fn end_probe(&mut self, marks: &ProbeMarks, now: Tick) {
-        if let Some(index) = marks.key.as_ref().and_then(|key| self.key_index.get(key)).copied() {
-            self.keys[index as usize].block.probe_until = 0;
-            self.key_changed(index, now);
+    pub(crate) fn end_probe(&mut self, marks: ProbeMarks, spot: Spot, now: Tick) {
+        let GroupSlot { project, model, .. } = self.groups[spot.group as usize];
+        if marks.key {
+            self.keys[spot.key as usize].block.probe_until = 0;
+            self.key_changed(spot.key, now);
         }
-        if let Some(project) = &marks.project
-            && let Some(slot) = self.projects.get_mut(project)
-        {
-            slot.block.probe_until = 0;
+        if marks.project {
+            self.projects[project as usize].block.probe_until = 0;
             self.project_changed(project, now);
         }
-        if let Some(model) = marks.model.as_ref().and_then(|model| self.models.get_mut(model)) {
-            model.breaker.probe_over();
+        if marks.model {
+            self.models[model as usize].evidence.breaker.probe_over();
         }
         if marks.host {
             self.host.gate.probe_over();
@@ -73,10 +68,9 @@ impl PoolState {
     }
 
     /// A project's block changed: its groups are few.
-    pub(crate) fn project_changed(&mut self, project: &ProjectId, now: Tick) {
-        let groups = self.projects.get(project).map(|slot| slot.groups.clone()).unwrap_or_default();
-        for group in groups {
-            self.group_changed(group, now);
+    fn project_changed(&mut self, project: u32, now: Tick) {
+        for at in 0..self.projects[project as usize].groups.len() {
+            self.group_changed(self.projects[project as usize].groups[at], now);
         }
     }
 
@@ -99,9 +93,9 @@ impl PoolState {
                 }
             }
             Scope::Project(project) => {
-                if let Some(slot) = self.projects.get_mut(project) {
-                    merge(&mut slot.block);
-                    self.project_changed(project, now);
+                if let Some(&index) = self.project_index.get(project) {
+                    merge(&mut self.projects[index as usize].block);
+                    self.project_changed(index, now);
                 }
             }
             Scope::ProjectModel(project, model) => {

@@ -1,10 +1,10 @@
 //! What the pool remembers of each key, group and project.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
+use crate::evidence::ModelEvidence;
 use crate::index::{GroupIndex, KeyIndex, UnitRef};
-use crate::key::{KeyMetadata, Limits, ProjectId};
+use crate::key::{KeyMetadata, Limits, ModelName, ProjectId};
 use crate::limit::Group;
 use crate::outcome::Reason;
 use crate::roster::{NEVER, Tick};
@@ -33,7 +33,7 @@ impl Block {
 /// What is counted of a key, per process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) last_used: Option<SystemTime>,
+    pub(crate) last_used: Option<Tick>,
     pub(crate) success: u64,
     pub(crate) error: u64,
     pub(crate) abandoned: u64,
@@ -43,7 +43,8 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 pub(crate) struct KeySlot {
     pub(crate) meta: Arc<KeyMetadata>,
-    pub(crate) project: ProjectId,
+    /// Index of its project.
+    pub(crate) project: u32,
     /// It can never serve as it stands in keys.json.
     pub(crate) unusable: Option<Reason>,
     pub(crate) block: Block,
@@ -68,6 +69,10 @@ impl KeySlot {
 #[derive(Debug)]
 pub(crate) struct GroupSlot {
     pub(crate) group: Arc<Group>,
+    /// Index of its project.
+    pub(crate) project: u32,
+    /// Index of its model.
+    pub(crate) model: u32,
     pub(crate) limits: Limits,
     pub(crate) keys: Vec<KeyIndex>,
     pub(crate) block: Block,
@@ -78,10 +83,25 @@ pub(crate) struct GroupSlot {
     pub(crate) units: Vec<UnitRef>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ProjectSlot {
+    pub(crate) id: ProjectId,
     pub(crate) block: Block,
     pub(crate) groups: Vec<GroupIndex>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ModelSlot {
+    pub(crate) name: ModelName,
+    pub(crate) evidence: ModelEvidence,
+}
+
+/// Where a lease's key and group stand; good for one epoch of the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) epoch: u32,
+    pub(crate) key: KeyIndex,
+    pub(crate) group: GroupIndex,
 }
 
 /// Of two obstacles the one that ends later.

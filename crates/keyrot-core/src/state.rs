@@ -1,7 +1,6 @@
 //! The pool without IO: who can serve a request (plan), and what a block changes (apply). Time and
 //! randomness are arguments; nothing here waits, locks or calls.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::evidence::{HostGuard, Latest, ModelEvidence};
@@ -9,9 +8,10 @@ use crate::index::{Class, GroupIndex, KeyIndex, UnitKeys, UnitRef, Views};
 use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
 use crate::keyset::KeySet;
 use crate::limit::Group;
+use crate::map::Map;
 use crate::outcome::Reason;
 use crate::roster::{NEVER, Tick};
-use crate::slots::{Block, Counters, GroupSlot, KeySlot, ProjectSlot, later};
+use crate::slots::{Block, Counters, GroupSlot, KeySlot, ModelSlot, ProjectSlot, Spot, later};
 
 /// The decisions of a pool as a value.
 ///
@@ -21,13 +21,17 @@ use crate::slots::{Block, Counters, GroupSlot, KeySlot, ProjectSlot, later};
 pub struct PoolState {
     pub(crate) keys: Vec<KeySlot>,
     pub(crate) groups: Vec<GroupSlot>,
-    pub(crate) projects: HashMap<ProjectId, ProjectSlot>,
-    pub(crate) models: HashMap<ModelName, ModelEvidence>,
+    pub(crate) projects: Vec<ProjectSlot>,
+    pub(crate) models: Vec<ModelSlot>,
     pub(crate) host: HostGuard,
     pub(crate) successes: Latest<KeyId>,
-    pub(crate) key_index: HashMap<KeyId, KeyIndex>,
-    pub(crate) group_index: HashMap<Arc<Group>, GroupIndex>,
     pub(crate) views: Views,
+    pub(crate) key_index: Map<KeyId, KeyIndex>,
+    pub(crate) group_index: Map<Arc<Group>, GroupIndex>,
+    pub(crate) project_index: Map<ProjectId, u32>,
+    pub(crate) model_index: Map<ModelName, u32>,
+    /// Counts up when the keys are replaced: older indices mean something else.
+    epoch: u32,
 }
 
 impl PoolState {
@@ -44,7 +48,7 @@ impl PoolState {
         let key = index(self.keys.len());
         let project = meta.quota_project();
         for (model, limits) in meta.served_models() {
-            let group = self.group(Arc::new(Group { project: project.clone(), model }));
+            let group = self.add_group(Arc::new(Group { project: project.clone(), model }));
             let slot = &mut self.groups[group as usize];
             slot.limits = if slot.keys.is_empty() { limits } else { slot.limits.lowest(limits) };
             slot.keys.push(key);
@@ -56,9 +60,10 @@ impl PoolState {
             _ => None,
         };
         self.key_index.insert(meta.key_id.clone(), key);
+        let project = self.add_project(&project);
         self.keys.push(KeySlot {
-            meta,
             project,
+            meta,
             unusable,
             block: Block::default(),
             secret: None,
@@ -67,16 +72,23 @@ impl PoolState {
         });
     }
 
-    fn group(&mut self, group: Arc<Group>) -> GroupIndex {
+    fn add_group(&mut self, group: Arc<Group>) -> GroupIndex {
         if let Some(found) = self.group_index.get(&group) {
             return *found;
         }
         let new = index(self.groups.len());
-        self.projects.entry(group.project.clone()).or_default().groups.push(new);
-        self.models.entry(group.model.clone()).or_default();
+        let project = self.add_project(&group.project);
+        self.projects[project as usize].groups.push(new);
+        let model = *self.model_index.entry(group.model.clone()).or_insert_with(|| {
+            let evidence = ModelEvidence::default();
+            self.models.push(ModelSlot { name: group.model.clone(), evidence });
+            index(self.models.len() - 1)
+        });
         self.group_index.insert(Arc::clone(&group), new);
         self.groups.push(GroupSlot {
             group,
+            project,
+            model,
             limits: Limits::default(),
             keys: Vec::new(),
             block: Block::default(),
@@ -87,8 +99,20 @@ impl PoolState {
         new
     }
 
-    /// Takes over what is known of the keys, groups and projects that are still there.
+    fn add_project(&mut self, project: &ProjectId) -> u32 {
+        *self.project_index.entry(project.clone()).or_insert_with(|| {
+            self.projects.push(ProjectSlot {
+                id: project.clone(),
+                block: Block::default(),
+                groups: Vec::new(),
+            });
+            index(self.projects.len() - 1)
+        })
+    }
+
+    /// Takes over what is known of the keys, groups, projects and models that are still there.
     pub(crate) fn inherit(&mut self, old: &mut Self) {
+        self.epoch = old.epoch.wrapping_add(1);
         for slot in &mut self.keys {
             let Some(known) = old.key_index.get(&slot.meta.key_id) else { continue };
             let known = &mut old.keys[*known as usize];
@@ -103,16 +127,31 @@ impl PoolState {
                 slot.block = old.groups[*known as usize].block;
             }
         }
-        for (project, slot) in &mut self.projects {
-            slot.block = old.projects.get(project).map(|known| known.block).unwrap_or_default();
+        for slot in &mut self.projects {
+            if let Some(known) = old.project_index.get(&slot.id) {
+                slot.block = old.projects[*known as usize].block;
+            }
         }
-        for (model, evidence) in &mut self.models {
-            if let Some(known) = old.models.remove(model) {
-                *evidence = known;
+        for slot in &mut self.models {
+            if let Some(known) = old.model_index.get(&slot.name) {
+                slot.evidence = std::mem::take(&mut old.models[*known as usize].evidence);
             }
         }
         self.host = std::mem::take(&mut old.host);
         self.successes = std::mem::take(&mut old.successes);
+    }
+
+    /// Where a key and a group of this state stand.
+    pub(crate) fn spot(&self, key: KeyIndex, group: GroupIndex) -> Spot {
+        Spot { epoch: self.epoch, key, group }
+    }
+
+    /// Where a key and a group stand now, if they still do.
+    pub(crate) fn find(&self, spot: Spot, key: &KeyId, group: &Group) -> Option<Spot> {
+        if spot.epoch == self.epoch {
+            return Some(spot);
+        }
+        Some(self.spot(*self.key_index.get(key)?, *self.group_index.get(group)?))
     }
 
     /// Builds the view of a class; `None` if no key fits.
@@ -136,7 +175,8 @@ impl PoolState {
         if !fits_somebody {
             return None;
         }
-        let places = self.views.add(class, &members);
+        let model = class.model.as_ref().and_then(|model| self.model_index.get(model)).copied();
+        let places = self.views.add(class, model, &members);
         let view = places.first()?.view;
         for (place, (group, key, ..)) in places.iter().zip(&members) {
             self.keys[*key as usize].units.push(*place);
@@ -190,25 +230,17 @@ impl PoolState {
         }
     }
 
-    pub(crate) fn key_slot(&mut self, key: &KeyId) -> Option<&mut KeySlot> {
-        self.key_index.get(key).map(|index| &mut self.keys[*index as usize])
-    }
-
     /// True if a lease of this key and group may no longer be sent.
-    pub(crate) fn is_blocked(&self, key: &KeyId, group: &Group, now: Tick) -> bool {
-        let key = self.key_index.get(key).map_or(0, |index| self.keys[*index as usize].block.until);
-        let of_group =
-            self.group_index.get(group).map_or(0, |index| self.groups[*index as usize].block.until);
-        let project = self.projects.get(&group.project).map_or(0, |slot| slot.block.until);
-        key > now || of_group > now || project > now
+    pub(crate) fn is_blocked(&self, spot: Spot, now: Tick) -> bool {
+        let (key, group) = (&self.keys[spot.key as usize], &self.groups[spot.group as usize]);
+        let project = &self.projects[group.project as usize];
+        key.block.until > now || group.block.until > now || project.block.until > now
     }
 
     /// True if the key was refused: each probe of it is preceded by a fresh read of the secret.
-    pub(crate) fn wants_fresh_secret(&self, key: &KeyId) -> bool {
-        self.key_index.get(key).is_some_and(|index| {
-            let block = &self.keys[*index as usize].block;
-            block.must_probe && block.reason == Some(Reason::KeyRejected)
-        })
+    pub(crate) fn wants_fresh_secret(&self, key: KeyIndex) -> bool {
+        let block = &self.keys[key as usize].block;
+        block.must_probe && block.reason == Some(Reason::KeyRejected)
     }
 
     /// The limiter had no room in this group for a call of this size.
@@ -226,6 +258,7 @@ impl PoolState {
                 Some((known_size, known)) if known_size <= size => Some((known_size, known.min(until))),
                 _ => Some((size, until)),
             };
+            self.views.set_sized(&slot.units, true);
         } else {
             slot.refused = (until, Some(reason));
             self.group_changed(index, now);
@@ -236,7 +269,9 @@ impl PoolState {
     pub(crate) fn freed(&mut self, group: &Group, now: Tick) {
         let Some(&index) = self.group_index.get(group) else { return };
         let slot = &mut self.groups[index as usize];
-        slot.too_big = None;
+        if slot.too_big.take().is_some() {
+            self.views.set_sized(&slot.units, false);
+        }
         if slot.refused.0 > now {
             slot.refused = (0, None);
             self.group_changed(index, now);
@@ -249,8 +284,7 @@ impl PoolState {
         if slot.limits.forbids_everything() {
             return (NEVER, Some(Reason::LimitZero));
         }
-        let project =
-            self.projects.get(&slot.group.project).map_or((0, None), |project| project.block.shut());
+        let project = self.projects[slot.project as usize].block.shut();
         later(later(slot.block.shut(), project), slot.refused)
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cooldown::LONGEST_NAMED_DELAY;
-use crate::index::KeyIndex;
 use crate::key::{KeyId, KeyMetadata, Limits};
 use crate::limit::{Group, Millis, Span, Verdict};
 use crate::outcome::{Blame, Effect, Outcome, Quota, Reason, Scope};
-use crate::plan::Tried;
+use crate::plan::{Plan, Tried};
 use crate::roster::Tick;
+use crate::slots::Spot;
 use crate::state::PoolState;
 
 /// What a failover loop does after an outcome.
@@ -28,6 +28,7 @@ pub(crate) enum Next {
 
 /// The call that is judged.
 pub(crate) struct Judged<'a> {
+    pub(crate) spot: Spot,
     pub(crate) key: &'a Arc<KeyMetadata>,
     pub(crate) group: &'a Arc<Group>,
     pub(crate) limits: Limits,
@@ -48,11 +49,21 @@ pub(crate) struct Judgement {
     pub(crate) next: Next,
 }
 
+impl Judgement {
+    /// For a call whose key was taken out of the pool meanwhile.
+    pub(crate) fn of_a_stranger(outcome: &Outcome) -> Self {
+        let next = match outcome.effect {
+            Effect::Success | Effect::Fail => Next::Stop,
+            _ => Next::Retry,
+        };
+        Self { verdicts: Vec::new(), pardoned: Vec::new(), next }
+    }
+}
+
 impl PoolState {
     /// Books an outcome and says what follows from it.
     pub(crate) fn judge(&mut self, call: &Judged<'_>, outcome: &Outcome, now: Tick) -> Judgement {
-        let index = self.key_index.get(&call.key.key_id).copied();
-        self.count(index, outcome);
+        self.count(call.spot, outcome);
         let mut judgement = Judgement { verdicts: Vec::new(), pardoned: Vec::new(), next: Next::Retry };
         let project = Scope::Project(call.group.project.clone());
         let of_blame = match outcome.blame {
@@ -82,8 +93,8 @@ impl PoolState {
                 judgement.next = Next::OtherModel;
             }
             Effect::Overload => {
-                let model = self.models.entry(call.group.model.clone()).or_default();
-                if model.overload(&call.group.project, now) {
+                let model = self.groups[call.spot.group as usize].model;
+                if self.models[model as usize].evidence.overload(&call.group.project, now) {
                     block(call.group.scope(), Reason::ModelOverloaded, named);
                 }
             }
@@ -113,32 +124,27 @@ impl PoolState {
     }
 
     fn success(&mut self, call: &Judged<'_>, now: Tick) -> Vec<Verdict> {
-        if let Some(model) = self.models.get_mut(&call.group.model) {
-            model.success(&call.group.project, now);
-        }
+        let Self { keys, groups, projects, models, .. } = self;
+        let (key, group) = (&keys[call.spot.key as usize], &groups[call.spot.group as usize]);
+        models[group.model as usize].evidence.success(&call.group.project, now);
         self.host.success();
         self.successes.note(&call.key.key_id, now);
         let mut verdicts = Vec::new();
         let mut clear = |scope: Scope| verdicts.push(Verdict::Clear { scope, since: call.since });
-        if let Some(&index) = self.key_index.get(&call.key.key_id)
-            && self.keys[index as usize].block.strikes > 0
-        {
+        if key.block.strikes > 0 {
             clear(Scope::Key(call.key.key_id.clone()));
         }
-        if self.projects.get(&call.group.project).is_some_and(|slot| slot.block.strikes > 0) {
+        if projects[group.project as usize].block.strikes > 0 {
             clear(Scope::Project(call.group.project.clone()));
         }
-        if let Some(&index) = self.group_index.get(call.group)
-            && self.groups[index as usize].block.strikes > 0
-        {
+        if group.block.strikes > 0 {
             clear(call.group.scope());
         }
         verdicts
     }
 
-    fn count(&mut self, index: Option<KeyIndex>, outcome: &Outcome) {
-        let Some(index) = index else { return };
-        let counters = &mut self.keys[index as usize].counters;
+    fn count(&mut self, spot: Spot, outcome: &Outcome) {
+        let counters = &mut self.keys[spot.key as usize].counters;
         match (outcome.effect, outcome.blame) {
             (Effect::Success, _) => counters.success += 1,
             (_, Blame::Caller) => {}
@@ -155,7 +161,7 @@ impl PoolState {
         let tried = Tried { keys: vec![call.key.key_id.clone()], ..Tried::default() };
         let mut rng = fastrand::Rng::with_seed(0); // any other key will do
         let model = request.model.clone();
-        matches!(self.plan(&request, model.as_ref(), &tried, now, &mut rng), crate::plan::Plan::Picked(_))
+        matches!(self.plan(&request, model.as_ref(), &tried, now, &mut rng), Plan::Chosen(_))
     }
 }
 

@@ -94,11 +94,9 @@ impl WaitRoom {
         }
     }
 
-    /// What the head of the line was last told, if it lies beyond `deadline`: waiting is futile.
-    pub(crate) fn futile(&self, request: &KeyRequest, deadline: Instant) -> Option<(Exhausted, Instant)> {
-        let queues = self.lock();
-        let queue = queues.get(&WaitClass::of(request))?;
-        queue.told.clone().filter(|(_, at)| *at > deadline)
+    /// What the head of the line was last told, and when that will be.
+    pub(crate) fn told(&self, request: &KeyRequest) -> Option<(Exhausted, Instant)> {
+        self.lock().get(&WaitClass::of(request))?.told.clone()
     }
 
     /// Joins the end of the line.
@@ -160,11 +158,6 @@ impl Ticket {
         if let Some(queue) = self.room.lock().get_mut(&self.class) {
             queue.told = Some((exhausted.clone(), at));
         }
-    }
-
-    /// What the head was last told.
-    pub(crate) fn last_told(&self) -> Option<Exhausted> {
-        self.room.lock().get(&self.class)?.told.as_ref().map(|(told, _)| told.clone())
     }
 }
 

@@ -1,116 +1,23 @@
-//! The cache of secrets, on a clock moved by hand and a store that counts.
+//! The cache of secrets: one read for all, time to live, refresh ahead of it, a store that is down.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+#[path = "common/counting.rs"]
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use keyrot_core::secrecy::{ExposeSecret, SecretString};
-use keyrot_core::{
-    KeyId, KeyMetadata, ManualClock, SecretCache, SecretError, SecretErrorKind, SecretStore, VersionedSecret,
-};
-use tokio::sync::Semaphore;
+use common::{Bench, TTL, key, seen, settle};
+use keyrot_core::secrecy::ExposeSecret;
+use keyrot_core::{SecretCache, SecretErrorKind};
 
-const TTL: Duration = SecretCache::DEFAULT_TTL;
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Answers with what `answer` is when a read begins; each read waits for a permit.
-#[derive(Debug)]
-struct Counting {
-    reads: AtomicUsize,
-    under_way: AtomicUsize,
-    most_under_way: AtomicUsize,
-    answer: Mutex<Result<&'static str, SecretErrorKind>>,
-    permits: Semaphore,
-}
-
-#[async_trait]
-impl SecretStore for Counting {
-    fn locator(&self, key: &KeyMetadata) -> String {
-        format!("test:{}", key.secret.as_deref().unwrap_or(key.key_id.as_str()))
-    }
-
-    async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
-        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
-        let answer = *self.answer.lock().unwrap(); // what the store holds when the read begins
-        let permit = self.permits.acquire().await.unwrap();
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
-        drop(permit);
-        answer
-            .map(|secret| SecretString::from(format!("{secret}-{}", key.key_id)))
-            .map_err(|kind| SecretError::new(kind, self.locator(key), "scripted"))
-    }
-}
-
-struct Bench {
-    store: Arc<Counting>,
-    clock: ManualClock,
-    cache: Arc<SecretCache>,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let store = Arc::new(Counting {
-            reads: AtomicUsize::new(0),
-            under_way: AtomicUsize::new(0),
-            most_under_way: AtomicUsize::new(0),
-            answer: Mutex::new(Ok("one")),
-            permits: Semaphore::new(Semaphore::MAX_PERMITS),
-        });
-        let clock = ManualClock::default();
-        let cache = Arc::new(SecretCache::new(store.clone(), Arc::new(clock.clone()), TTL));
-        Self { store, clock, cache }
-    }
-
-    /// Reads hang until `open`.
-    fn closed() -> Self {
-        let bench = Self::new();
-        bench.store.permits.forget_permits(Semaphore::MAX_PERMITS);
-        bench
-    }
-
-    fn open(&self) {
-        self.store.permits.add_permits(1000);
-    }
-
-    fn close(&self) {
-        self.store.permits.forget_permits(Semaphore::MAX_PERMITS);
-    }
-
-    fn answer(&self, answer: Result<&'static str, SecretErrorKind>) {
-        *self.store.answer.lock().unwrap() = answer;
-    }
-
-    fn reads(&self) -> usize {
-        self.store.reads.load(Ordering::SeqCst)
-    }
-
-    async fn get(&self) -> Result<Arc<VersionedSecret>, SecretError> {
-        self.cache.get(&key("a")).await
-    }
-}
-
-fn key(id: &str) -> KeyMetadata {
-    KeyMetadata::new(KeyId::parse(id).unwrap(), "m")
-}
-
-fn seen(value: &VersionedSecret) -> (&str, u64) {
-    (value.secret.expose_secret(), value.version)
-}
-
-/// Lets every other task run until it waits.
-async fn settle() {
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
-    }
-}
 
 #[tokio::test]
 async fn a_hundred_concurrent_fetches_are_one_read() {
-    let bench = Bench::closed();
+    let bench = Bench::new();
+    bench.close();
     let calls: Vec<_> = (0..100)
         .map(|_| {
             let cache = bench.cache.clone();
@@ -127,7 +34,8 @@ async fn a_hundred_concurrent_fetches_are_one_read() {
 
 #[tokio::test]
 async fn a_hundred_concurrent_fetches_of_a_missing_secret_are_one_read() {
-    let bench = Bench::closed();
+    let bench = Bench::new();
+    bench.close();
     bench.answer(Err(SecretErrorKind::NotFound));
     let calls: Vec<_> = (0..100)
         .map(|_| {
@@ -290,90 +198,9 @@ async fn refresh_reads_four_keys_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_rejected_key_that_was_rotated_goes_on_with_the_new_value() {
-    let bench = Bench::new();
-    bench.get().await.unwrap();
-    bench.answer(Ok("two"));
-    let fresh = bench.cache.rejected(&key("a"), 1).await.unwrap();
-    assert_eq!(seen(&fresh), ("two-a", 2));
-    assert_eq!(bench.reads(), 2);
-}
-
-#[tokio::test]
-async fn rejecting_an_old_version_does_nothing_to_a_newer_one() {
-    let bench = Bench::new();
-    bench.get().await.unwrap();
-    bench.answer(Ok("two"));
-    bench.cache.rejected(&key("a"), 1).await.unwrap();
-    bench.answer(Ok("three"));
-    bench.clock.advance(SecretCache::BURST);
-    assert_eq!(seen(&bench.cache.rejected(&key("a"), 1).await.unwrap()), ("two-a", 2));
-    assert_eq!(bench.reads(), 2);
-}
-
-#[tokio::test]
-async fn an_unchanged_value_comes_back_under_the_same_version_and_each_later_rejection_reads_again() {
-    let bench = Bench::new();
-    bench.get().await.unwrap();
-    for read in [2, 3] {
-        assert_eq!(seen(&bench.cache.rejected(&key("a"), 1).await.unwrap()), ("one-a", 1));
-        assert_eq!(bench.reads(), read);
-        bench.cache.rejected(&key("a"), 1).await.unwrap();
-        assert_eq!(bench.reads(), read, "calls that were in flight are one burst");
-        bench.clock.advance(SecretCache::BURST);
-    }
-}
-
-#[tokio::test]
-async fn a_hundred_concurrent_rejections_are_one_read() {
-    let bench = Bench::new();
-    bench.get().await.unwrap();
-    bench.answer(Ok("two"));
-    bench.close();
-    let calls: Vec<_> = (0..100)
-        .map(|_| {
-            let cache = bench.cache.clone();
-            tokio::spawn(async move { cache.rejected(&key("a"), 1).await.unwrap().version })
-        })
-        .collect();
-    settle().await;
-    bench.open();
-    for call in calls {
-        assert_eq!(call.await.unwrap(), 2);
-    }
-    assert_eq!(bench.reads(), 2);
-}
-
-#[tokio::test]
-async fn a_rejection_is_not_answered_by_a_read_that_began_before_it() {
-    let bench = Bench::new();
-    bench.get().await.unwrap();
-    bench.clock.advance(TTL);
-    bench.close();
-    let spawn_refresh = bench.cache.clone();
-    let refresh = tokio::spawn(async move { spawn_refresh.refresh_due().await });
-    settle().await; // has seen the old value and hangs
-    bench.answer(Ok("two"));
-    let spawn_rejected = bench.cache.clone();
-    let rejected = tokio::spawn(async move { spawn_rejected.rejected(&key("a"), 1).await.unwrap().version });
-    settle().await;
-    bench.open();
-    refresh.await.unwrap();
-    assert_eq!(rejected.await.unwrap(), 2);
-}
-
-#[tokio::test]
-async fn a_rejection_while_the_store_is_down_is_an_error_and_the_value_stays() {
-    let bench = Bench::new();
-    bench.get().await.unwrap();
-    bench.answer(Err(SecretErrorKind::Unavailable));
-    assert!(bench.cache.rejected(&key("a"), 1).await.unwrap_err().is_transient());
-    assert_eq!(seen(&bench.cache.peek(&key("a").key_id).unwrap()), ("one-a", 1));
-}
-
-#[tokio::test]
 async fn a_dropped_reader_strands_nobody() {
-    let bench = Bench::closed();
+    let bench = Bench::new();
+    bench.close();
     let spawn_get =
         |cache: Arc<SecretCache>| tokio::spawn(async move { cache.get(&key("a")).await.unwrap().version });
     let leader = spawn_get(bench.cache.clone());
@@ -416,7 +243,8 @@ async fn a_key_whose_secret_moved_is_read_from_the_new_place() {
 
 #[tokio::test]
 async fn a_read_that_ends_after_its_key_was_forgotten_is_not_kept() {
-    let bench = Bench::closed();
+    let bench = Bench::new();
+    bench.close();
     let cache = bench.cache.clone();
     let call = tokio::spawn(async move { cache.get(&key("a")).await.unwrap() });
     settle().await;

@@ -193,7 +193,10 @@ impl Gemini {
         let mut reply = transport::send(request, &budget, secret).await?;
         let status = reply.status().as_u16();
         let body = transport::read_all(&mut reply, &budget, secret).await?;
-        decode(status, &body, secret)
+        match serde_json::from_slice(&body) {
+            Ok(value) => decode(status, value, secret),
+            Err(_) => Err(GeminiError::malformed(status, &String::from_utf8_lossy(&body), secret)),
+        }
     }
 }
 
@@ -204,19 +207,14 @@ fn resource(model: &ModelName) -> String {
 }
 
 /// A reply of 2xx; an error that comes with such a status is still an error.
-pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8], secret: &str) -> Result<T, GeminiError> {
-    let malformed = || {
-        let beginning = &body[..body.len().min(64 * 1024)];
-        GeminiError::malformed(status, &String::from_utf8_lossy(beginning), secret)
-    };
-    let value: Value = serde_json::from_slice(body).map_err(|_| malformed())?;
+pub(crate) fn decode<T: DeserializeOwned>(status: u16, value: Value, secret: &str) -> Result<T, GeminiError> {
     if value.get("error").is_some_and(|error| !error.is_null()) {
         return Err(GeminiError::refused(status, None, &value.to_string(), secret));
     }
     if !value.is_object() {
-        return Err(malformed());
+        return Err(GeminiError::malformed(status, &value.to_string(), secret));
     }
-    serde_json::from_value(value).map_err(|_| malformed())
+    serde_json::from_value(value).map_err(|_| GeminiError::malformed(status, "{}", secret))
 }
 
 #[cfg(test)]

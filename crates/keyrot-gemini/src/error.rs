@@ -70,7 +70,8 @@ impl GeminiError {
 
     /// A reply of 2xx that is not what the API answers; an anti-bot page is still recognised.
     pub(crate) fn malformed(status: u16, body: &str, secret: &str) -> Self {
-        let mut error = Self::refused(status, None, body, secret);
+        const BEGINNING: usize = 64 * 1024;
+        let mut error = Self::refused(status, None, &body[..body.floor_char_boundary(BEGINNING)], secret);
         error.inner.kind = GeminiErrorKind::Malformed;
         if error.inner.outcome.effect == Effect::Success {
             error.inner.outcome = Outcome::new(
@@ -237,5 +238,30 @@ mod tests {
             error.to_string().ends_with("(replace this key's secret, or lift its restrictions)"),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_refuses_is_this_machines_affair() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for answer in ["407 Proxy Authentication Required", "403 Forbidden"] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let proxy = format!("http://{}", listener.local_addr().unwrap());
+            tokio::spawn(async move {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                connection.read_buf(&mut Vec::new()).await.unwrap();
+                connection.write_all(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes()).await.unwrap();
+            });
+            let http =
+                reqwest::Client::builder().proxy(reqwest::Proxy::https(proxy).unwrap()).tls_certs_only([]);
+            let error =
+                http.build().unwrap().get("https://gemini.invalid/?key=hunter2").send().await.unwrap_err();
+            let error = GeminiError::transport(error, "");
+            assert_eq!(
+                (error.outcome().blame, error.outcome().effect),
+                (Blame::Host, Effect::Fail),
+                "{error}"
+            );
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
     }
 }

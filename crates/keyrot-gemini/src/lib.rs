@@ -14,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! With another HTTP client, hand status and body to [`classify`] and report the outcome to the lease.
+//! [`PooledGemini`] is the same with a pool of keys instead of one. With another HTTP client, hand status and body to [`classify`] and report the outcome to the lease.
 
 mod builder;
 mod classify;
@@ -22,6 +22,8 @@ mod client;
 mod envelope;
 mod error;
 mod models;
+mod pooled;
+mod pooled_stream;
 mod quota;
 mod redact;
 mod reply;
@@ -35,6 +37,8 @@ pub use crate::classify::classify;
 pub use crate::client::Gemini;
 pub use crate::error::{GeminiError, GeminiErrorKind};
 pub use crate::models::{ModelInfo, TokenTotal};
+pub use crate::pooled::PooledGemini;
+pub use crate::pooled_stream::PooledStream;
 pub use crate::redact::{MASK, redact, redact_secret};
 pub use crate::reply::{Finish, GenerateReply, StreamChunk, TokenCounts};
 pub use crate::request::GenerateRequest;

@@ -38,11 +38,9 @@ pub(crate) fn read(error: &ErrorBody, message: &str, retry_after: Option<Duratio
     let worst = violations.iter().max_by_key(|violation| severity(violation));
     let zero = violations.iter().any(|violation| violation.value == Some(0));
     if zero || names_limit_zero(message) {
-        // The delay that comes along is useless: this tier has no quota for the model.
-        return QuotaVerdict {
-            learned: learned(worst),
-            ..QuotaVerdict::new(Blame::ProjectModel, Effect::NoQuota)
-        };
+        // The delay that comes along is useless: this tier has no quota for the model. Nor is there a limit to
+        // learn: zero would outlast a change of the tier.
+        return QuotaVerdict::new(Blame::ProjectModel, Effect::NoQuota);
     }
     let Some(worst) = worst else {
         // "Please retry in" is the tail of the text about a quota that is counted per model. Without it the cause

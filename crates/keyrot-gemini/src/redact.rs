@@ -33,7 +33,7 @@ pub fn redact_secret(text: &str, secret: &str) -> String {
             continue;
         };
         // Both ends stand beside ASCII characters, except where a prefix of a secret ends inside a character.
-        let to = (to..=text.len()).find(|&end| text.is_char_boundary(end)).unwrap_or(text.len());
+        let to = text.ceil_char_boundary(to);
         clean.push_str(&text[copied..from]);
         clean.push_str(MASK);
         copied = to;
@@ -66,13 +66,8 @@ fn hidden(bytes: &[u8], at: usize, secret: &[u8]) -> Option<(usize, usize)> {
 }
 
 fn known_secret(bytes: &[u8], at: usize, secret: &[u8]) -> Option<(usize, usize)> {
-    let mut end = at;
-    let mut matched = 0;
-    for &byte in secret {
-        let Some(length) = spelled(&bytes[end..], byte) else { break };
-        end += length;
-        matched += 1;
-    }
+    let spellings: [Spelling; 3] = [plain, percent_encoded, json_escaped];
+    let (matched, end) = spellings.into_iter().map(|spelling| common(bytes, at, secret, spelling)).max()?;
     if matched == 0 {
         return None;
     }
@@ -87,17 +82,43 @@ fn known_secret(bytes: &[u8], at: usize, secret: &[u8]) -> Option<(usize, usize)
     (matched >= PREFIX).then_some((at, end + rest))
 }
 
-/// How many bytes of `text` spell `byte`: itself, `%41`, or `\u0041`.
-fn spelled(text: &[u8], byte: u8) -> Option<usize> {
-    let hex = |digits: &[u8]| std::str::from_utf8(digits).ok().and_then(|it| u8::from_str_radix(it, 16).ok());
-    match text {
-        [first, ..] if *first == byte => Some(1),
-        [b'%', digits @ ..] if digits.len() >= 2 && hex(&digits[..2]) == Some(byte) => Some(3),
-        [b'\\', b'u', b'0', b'0', digits @ ..] if digits.len() >= 2 && hex(&digits[..2]) == Some(byte) => {
-            Some(6)
+/// Takes one byte off a text as it was before it was encoded: the byte, and how long its spelling is.
+type Spelling = fn(&[u8]) -> Option<(u8, usize)>;
+
+/// How much of the secret stands at `at` in this spelling, and where that ends.
+fn common(bytes: &[u8], at: usize, secret: &[u8], spelling: Spelling) -> (usize, usize) {
+    let mut end = at;
+    for (matched, &wanted) in secret.iter().enumerate() {
+        match spelling(&bytes[end..]) {
+            Some((byte, length)) if byte == wanted => end += length,
+            _ => return (matched, end),
         }
-        _ => None,
     }
+    (secret.len(), end)
+}
+
+fn plain(text: &[u8]) -> Option<(u8, usize)> {
+    Some((*text.first()?, 1))
+}
+
+fn percent_encoded(text: &[u8]) -> Option<(u8, usize)> {
+    match text {
+        [b'%', high, low, ..] => Some((hex(*high, *low)?, 3)),
+        _ => plain(text),
+    }
+}
+
+fn json_escaped(text: &[u8]) -> Option<(u8, usize)> {
+    match text {
+        [b'\\', b'u', b'0', b'0', high, low, ..] => Some((hex(*high, *low)?, 6)),
+        [b'\\', escaped, ..] => Some((*escaped, 2)),
+        _ => plain(text),
+    }
+}
+
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? * 16 + digit(low)?)
 }
 
 fn shape(
@@ -220,6 +241,7 @@ mod tests {
             "x p@ss/word+0123456789 y",
             "x p%40ss%2Fword%2b0123456789 y",
             r"x p@ss/word\u002b0123456789 y",
+            r"x p@ss\/word+0123456789 y",
             "x p@ss/word... y",
             "x p@ss/word+01 y",
         ] {

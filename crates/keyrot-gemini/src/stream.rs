@@ -9,6 +9,8 @@ use futures_core::Stream;
 use futures_util::stream::{self, TryStreamExt};
 use keyrot_core::secrecy::{ExposeSecret, SecretString};
 
+use serde_json::Value;
+
 use crate::client::decode;
 use crate::error::{GeminiError, Waited};
 use crate::reply::{GenerateReply, StreamChunk, WireReply};
@@ -47,6 +49,7 @@ impl GenerateStream {
             ready: VecDeque::new(),
             received: 0,
             finished: false,
+            broken: None,
         };
         // After an error there is nothing more to come.
         let chunks = stream::unfold(Some(reading), |reading| async {
@@ -79,6 +82,8 @@ struct Reading {
     ready: VecDeque<SseItem>,
     received: usize,
     finished: bool,
+    /// How the connection broke, if it did.
+    broken: Option<GeminiError>,
 }
 
 impl Reading {
@@ -89,28 +94,30 @@ impl Reading {
                     self.finished |= chunk.finish.is_some();
                     return Ok(Some(chunk));
                 }
-                continue;
+            } else if self.sse.is_some() {
+                self.read_more().await?;
+            } else if self.finished {
+                return Ok(None); // how the connection ended after that does not matter
+            } else {
+                return Err(self.broken.take().unwrap_or_else(GeminiError::incomplete));
             }
-            if self.sse.is_none() {
-                return if self.finished { Ok(None) } else { Err(GeminiError::incomplete()) };
-            }
-            self.read_more().await?;
         }
     }
 
-    /// Waits for bytes; at the end of the connection hands on what is left.
+    /// Waits for bytes; when the connection has ended, or broken, hands on what is left.
     async fn read_more(&mut self) -> Result<(), GeminiError> {
         let limits = self.budget.limits;
         let (limit, waited) = match self.received {
             0 => (limits.first_byte, Waited::FirstByte),
             _ => (limits.chunk, Waited::NextChunk),
         };
-        let secret = self.secret.expose_secret();
         let bytes = match self.budget.wait(limit, waited, self.reply.chunk()).await {
             Ok(Ok(bytes)) => bytes,
-            // The answer is complete: how the connection ends does not matter any more.
-            _ if self.finished => None,
-            Ok(Err(error)) => return Err(GeminiError::transport(error, secret)),
+            Ok(Err(error)) => {
+                self.broken = Some(GeminiError::transport(error, self.secret.expose_secret()));
+                None
+            }
+            Err(_) if self.finished => None,
             Err(error) => return Err(error),
         };
         let Some(bytes) = bytes else {
@@ -128,36 +135,38 @@ impl Reading {
         Ok(())
     }
 
-    fn read_item(&mut self, item: &SseItem) -> Result<Option<StreamChunk>, GeminiError> {
-        let status = self.reply.status().as_u16();
-        let secret = self.secret.expose_secret();
+    fn read_item(&self, item: &SseItem) -> Result<Option<StreamChunk>, GeminiError> {
         let text = match item {
             SseItem::Data(text) if matches!(text.trim(), "" | "[DONE]") => return Ok(None),
             SseItem::Data(text) | SseItem::Raw(text) => text,
         };
-        // Without alt=sse, which a gateway may drop, the chunks come as one array.
-        let wire = match serde_json::from_str::<Vec<serde_json::Value>>(text) {
-            Ok(items) => {
+        let Ok(value) = serde_json::from_str::<Value>(text) else {
+            let cut_short = self.sse.is_none() && (self.finished || text.starts_with(['{', '[']));
+            return if cut_short { Ok(None) } else { Err(self.malformed(text)) };
+        };
+        match value {
+            // Without alt=sse, which a gateway may drop, all chunks come as one array.
+            Value::Array(items) => {
                 let mut sum: Option<StreamChunk> = None;
                 for item in items {
-                    let chunk =
-                        StreamChunk::from(decode::<WireReply>(status, item.to_string().as_bytes(), secret)?);
+                    let chunk = self.read_chunk(item)?;
                     match &mut sum {
                         Some(sum) => sum.append(chunk),
                         None => sum = Some(chunk),
                     }
                 }
-                return Ok(sum);
+                Ok(sum)
             }
-            Err(_) => decode::<WireReply>(status, text.as_bytes(), secret),
-        };
-        match wire {
-            Ok(wire) => Ok(Some(wire.into())),
-            // JSON that the connection's end cut short: the answer is incomplete, unless its end was seen.
-            Err(error) if self.sse.is_none() && error.kind() == crate::GeminiErrorKind::Malformed => {
-                if self.finished { Ok(None) } else { Err(GeminiError::incomplete()) }
-            }
-            Err(error) => Err(error),
+            value => self.read_chunk(value).map(Some),
         }
+    }
+
+    fn read_chunk(&self, value: Value) -> Result<StreamChunk, GeminiError> {
+        decode::<WireReply>(self.reply.status().as_u16(), value, self.secret.expose_secret())
+            .map(StreamChunk::from)
+    }
+
+    fn malformed(&self, text: &str) -> GeminiError {
+        GeminiError::malformed(self.reply.status().as_u16(), text, self.secret.expose_secret())
     }
 }

@@ -1,0 +1,155 @@
+//! The client with a pool of keys: each call takes the key that can serve it, moves on when that fails, and
+//! reports to the key that it used.
+
+use std::time::Duration;
+
+use keyrot_core::{ActiveLease, Classify, Done, KeyPool, KeyRequest, RunError};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+use crate::client::Gemini;
+use crate::error::GeminiError;
+use crate::pooled_stream::{First, PooledStream};
+use crate::reply::{GenerateReply, TokenCounts};
+use crate::request::GenerateRequest;
+
+/// A pool and a client. Clones share both.
+///
+/// ```no_run
+/// use keyrot_core::{KeyPool, KeyRequest};
+/// use keyrot_gemini::{Gemini, GenerateRequest, PooledGemini};
+///
+/// # async fn run(pool: KeyPool) -> Result<(), Box<dyn std::error::Error>> {
+/// let gemini = PooledGemini::new(pool, Gemini::builder().build()?);
+/// let body = GenerateRequest::user("Hello");
+/// let request = KeyRequest::model("gemini-flash-latest").tokens(body.estimated_input_tokens());
+/// let done = gemini.generate(&request, &body).await?;
+/// println!("{} (after {} attempts)", done.value.text, done.attempts.len());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct PooledGemini {
+    pool: KeyPool,
+    client: Gemini,
+}
+
+impl PooledGemini {
+    /// Calls of `client` with the keys of `pool`.
+    pub fn new(pool: KeyPool, client: Gemini) -> Self {
+        Self { pool, client }
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &KeyPool {
+        &self.pool
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Gemini {
+        &self.client
+    }
+
+    /// A whole answer. The deadline of `request` holds for everything, waiting for a key included.
+    ///
+    /// # Errors
+    /// The last error, or that no key can be had; with every attempt's cause.
+    pub async fn generate(
+        &self,
+        request: &KeyRequest,
+        body: &GenerateRequest,
+    ) -> Result<Done<GenerateReply>, RunError<GeminiError>> {
+        // Not KeyPool::run: a future with an async closure that borrows cannot be spawned on other threads.
+        let mut call = self.pool.call(request);
+        let mut last = None;
+        loop {
+            let lease = match call.next().await {
+                Ok(lease) => lease,
+                Err(error) => return Err(call.give_up(error, last)),
+            };
+            let span = attempt_span("generate_content", &lease);
+            let client = self.client.within(call.remaining());
+            let attempt = client.generate(lease.secret(), lease.model(), body);
+            match attempt.instrument(span.clone()).await {
+                Ok(reply) => {
+                    record(&span, reply.model_version.as_deref(), &reply.usage);
+                    let attempts = call.succeeded(lease, reply.usage.settled()).await;
+                    return Ok(Done::new(reply, attempts));
+                }
+                Err(error) => {
+                    if !call.failed(lease, &error.outcome()).await {
+                        return Err(call.fail(error));
+                    }
+                    last = Some(error);
+                }
+            }
+        }
+    }
+
+    /// An answer piece by piece. Moves from key to key until the first content has come, and returns then; what
+    /// breaks after that is an error in the stream, for a piece that was handed on cannot be taken back.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate), before the first content.
+    pub async fn stream(
+        &self,
+        request: &KeyRequest,
+        body: &GenerateRequest,
+    ) -> Result<PooledStream, RunError<GeminiError>> {
+        let mut call = self.pool.call(request);
+        let mut last = None;
+        loop {
+            let mut lease = match call.next().await {
+                Ok(lease) => lease,
+                Err(error) => return Err(call.give_up(error, last)),
+            };
+            let span = attempt_span("stream_generate_content", &lease);
+            match self.first_content(&lease, call.remaining(), body).instrument(span.clone()).await {
+                Ok(first) => {
+                    lease.first_content(first.chunk.usage.settled()).await;
+                    return Ok(PooledStream::new(call, lease, first, span));
+                }
+                Err(error) => {
+                    if !call.failed(lease, &error.outcome()).await {
+                        return Err(call.fail(error));
+                    }
+                    last = Some(error);
+                }
+            }
+        }
+    }
+
+    /// Opens the stream and reads on until there is something to hand on.
+    async fn first_content(
+        &self,
+        lease: &ActiveLease,
+        remaining: Duration,
+        body: &GenerateRequest,
+    ) -> Result<First, GeminiError> {
+        let client = self.client.within(remaining);
+        let stream = client.stream(lease.secret(), lease.model(), body).await?;
+        First::of(stream).await
+    }
+}
+
+/// One try of a call, with OpenTelemetry's names where it has them. Nothing of the prompt or the answer is in it.
+fn attempt_span(operation: &'static str, lease: &ActiveLease) -> Span {
+    tracing::debug_span!(
+        "keyrot.attempt",
+        key_id = lease.key_id().as_str(),
+        project = lease.project().as_str(),
+        gen_ai.provider.name = "gcp.gemini",
+        gen_ai.operation.name = operation,
+        gen_ai.request.model = lease.model().as_str(),
+        gen_ai.response.model = Empty,
+        gen_ai.usage.input_tokens = Empty,
+        gen_ai.usage.output_tokens = Empty,
+    )
+}
+
+/// Adds to the span what the reply says.
+pub(crate) fn record(span: &Span, model_version: Option<&str>, usage: &TokenCounts) {
+    span.record("gen_ai.response.model", model_version);
+    span.record("gen_ai.usage.input_tokens", usage.prompt_token_count);
+    span.record("gen_ai.usage.output_tokens", usage.candidates_token_count);
+}
