@@ -1,7 +1,7 @@
 //! Measures what docs/performance.md prints of whole runs: attempts and latency on the four keys beside a direct
 //! client, and how much of the quota a saturated pool uses.
 //!
-//! `cargo run --release -p keyrot-e2e --bin scenario`
+//! `cargo xtask bench`, or `cargo bench -p keyrot-e2e -- four_keys` for one part.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -9,15 +9,14 @@
     reason = "a report for people; it fails aloud"
 )]
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gemini_sim::Operation;
 use keyrot_core::KeyRequest;
 use keyrot_e2e::four_keys::{REQUESTS, entries, troubled};
 use keyrot_e2e::over_http::{Service, thousand_times, timed};
-use keyrot_e2e::utilisation::{Case, Start, TABLE_HEAD, run, windows};
+use keyrot_e2e::utilisation::{Case, MINUTES, PROJECTS, Start, TABLE_HEAD, run, windows};
 use keyrot_e2e::world::{MODEL, project};
 
 /// The ratio of latencies is the median of so many runs.
@@ -26,31 +25,47 @@ const ROUNDS: u64 = 5;
 const DIRECT: &str = "direct";
 
 fn main() {
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let wanted = |name: &str| name.contains(&filter);
+    if wanted("four_keys") {
+        four_keys();
+    }
+    if wanted("utilisation") {
+        utilisation();
+    }
+}
+
+fn four_keys() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     println!(
         "four keys over HTTP, {REQUESTS} requests, 16 at once, upstream 50 ms, beside a direct client:\n"
     );
-    println!("| calls    | round | attempts/request | p50 pool | p50 direct | ratio |");
-    println!("|----------|-------|------------------|----------|------------|-------|");
-    for operation in [Operation::Generate, Operation::Stream] {
-        let name = if operation == Operation::Stream { "stream" } else { "generate" };
+    println!("| calls    | round  | attempts/request | p50 pool | p50 direct | ratio |");
+    println!("|----------|--------|------------------|----------|------------|-------|");
+    for (name, operation) in [("generate", Operation::Generate), ("stream", Operation::Stream)] {
         let mut ratios = Vec::new();
         for round in 0..ROUNDS {
-            let (attempts, pooled, direct) = runtime.block_on(four_keys(operation, round));
+            let (attempts, pooled, direct) = runtime.block_on(one_round(operation, round));
             let ratio = pooled.as_secs_f64() / direct.as_secs_f64();
-            let (pooled, direct) = (pooled.as_secs_f64() * 1000.0, direct.as_secs_f64() * 1000.0);
+            let [pooled, direct] = [pooled, direct].map(|time| time.as_secs_f64() * 1000.0);
             println!(
-                "| {name:<8} | {round:>5} | {attempts:>16.3} | {pooled:>5.1} ms | {direct:>7.1} ms | {ratio:>5.3} |"
+                "| {name:<8} | {round:<6} | {attempts:>16.3} | {pooled:>5.1} ms | {direct:>7.1} ms | {ratio:>5.3} |"
             );
             ratios.push(ratio);
         }
         ratios.sort_by(f64::total_cmp);
         println!(
-            "| {name:<8} | median of the ratios                       {:>17.3} |",
+            "| {name:<8} | median |                  |          |            | {:>5.3} |",
             ratios[ratios.len() / 2]
         );
     }
-    println!("\nquota used by a saturated pool in 10 virtual minutes, 5 projects:\n\n{TABLE_HEAD}");
+    println!();
+}
+
+fn utilisation() {
+    println!(
+        "quota used by a saturated pool in {MINUTES} virtual minutes, {PROJECTS} projects:\n\n{TABLE_HEAD}"
+    );
     for limit in [10, 60] {
         for window in windows() {
             for start in [Start::AtOnce, Start::Spread] {
@@ -58,10 +73,11 @@ fn main() {
             }
         }
     }
+    println!();
 }
 
 /// One run: attempts for each request of the pool, and the median times of pool and direct client, which take turns.
-async fn four_keys(operation: Operation, seed: u64) -> (f64, Duration, Duration) {
+async fn one_round(operation: Operation, seed: u64) -> (f64, Duration, Duration) {
     let config = troubled(50).project(project(DIRECT, &[DIRECT]));
     let service = Arc::new(Service::start(config, entries(), seed).await);
     let direct_times = Arc::new(Mutex::new(Vec::new()));
