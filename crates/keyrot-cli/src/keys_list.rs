@@ -68,10 +68,8 @@ pub(crate) fn entry(key: &KeyMetadata) -> EntryJson {
 
 pub(crate) fn run(keys: &KeySet, path: &Path, options: &Options) -> Result<(), Failure> {
     if options.json {
-        let entries: Vec<EntryJson> = keys.iter().map(entry).collect();
-        return output::print_json(
-            &serde_json::json!({ "file": path.display().to_string(), "keys": entries }),
-        );
+        let file = path.display().to_string();
+        return output::print_json(&KeysJson { file, keys: keys.iter().map(entry).collect() });
     }
     output::print(&for_people(keys))
 }
