@@ -76,6 +76,7 @@ impl View {
     pub(crate) fn end(&self) {
         if let Self::Live { lines, .. } = self {
             lines.iter().for_each(ProgressBar::abandon);
+            output::note(""); // the cursor is still in the last line
         }
     }
 }

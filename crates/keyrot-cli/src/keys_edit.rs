@@ -31,13 +31,13 @@ pub(crate) struct Fields {
     #[arg(long, value_name = "PROJECT|none")]
     project: Option<String>,
     /// Requests per minute. none: not limited
-    #[arg(long, value_name = "N|none")]
+    #[arg(long, value_name = "N|none", allow_negative_numbers = true)]
     rpm: Option<OrNone<u32>>,
     /// Input tokens per minute. none: not limited
-    #[arg(long, value_name = "N|none")]
+    #[arg(long, value_name = "N|none", allow_negative_numbers = true)]
     tpm: Option<OrNone<u64>>,
     /// Requests per day (midnight to midnight in Los Angeles). none: not limited
-    #[arg(long, value_name = "N|none")]
+    #[arg(long, value_name = "N|none", allow_negative_numbers = true)]
     rpd: Option<OrNone<u32>>,
     /// Lower is used first; default 0
     #[arg(long, value_name = "N")]
