@@ -204,6 +204,11 @@ pub(crate) fn quota_bare() -> Refusal {
     refusal(429, QUOTA_BARE, Vec::new())
 }
 
+pub(crate) fn capacity_exhausted() -> Refusal {
+    let info = error_info("MODEL_CAPACITY_EXHAUSTED", &json!({"service": SERVICE}));
+    refusal(429, "No capacity available for this model.", vec![info])
+}
+
 pub(crate) const OVERLOADED: &str = "The model is overloaded. Please try again later.";
 
 pub(crate) fn overloaded() -> Refusal {

@@ -264,7 +264,7 @@ impl Engine {
         });
         quota.take(now_ms, day, tokens).map_err(|violations| {
             let has = |dimension| violations.iter().any(|violation| violation.dimension == dimension);
-            let ruling = if violations.iter().any(|violation| violation.limit == 0) {
+            let ruling = if violations.iter().any(|violation| violation.limit == Some(0)) {
                 Ruling::NoQuota
             } else if has(Dimension::RequestsPerDay) {
                 Ruling::RequestsPerDay

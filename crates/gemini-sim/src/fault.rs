@@ -79,6 +79,8 @@ pub enum FaultKind {
     QuotaDay,
     /// 429 without any detail.
     QuotaBare,
+    /// 429 `MODEL_CAPACITY_EXHAUSTED`: the model's trouble, nobody's quota.
+    CapacityExhausted,
     /// 503 "The model is overloaded". Charged.
     Overloaded,
     /// 500 `INTERNAL`. Charged.
@@ -231,6 +233,7 @@ impl Fault {
             | FaultKind::Quota { .. }
             | FaultKind::QuotaDay
             | FaultKind::QuotaBare
+            | FaultKind::CapacityExhausted
             | FaultKind::Verbatim { status: 400..=499, .. } => Stage::Door,
             _ => Stage::Inside,
         }
@@ -266,6 +269,7 @@ impl Fault {
             | FaultKind::Quota { .. }
             | FaultKind::QuotaDay
             | FaultKind::QuotaBare
+            | FaultKind::CapacityExhausted
             | FaultKind::Overloaded
             | FaultKind::DeadlineExceeded => operation.generates(),
             _ => true,

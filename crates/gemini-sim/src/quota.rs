@@ -42,7 +42,9 @@ impl Dimension {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
     pub(crate) dimension: Dimension,
-    pub(crate) limit: u64,
+    /// None if a script declares a limit used up that the configuration does not set; then no number is shown, so
+    /// that nobody learns a made-up one.
+    pub(crate) limit: Option<u64>,
     /// Until it would fit, in ms. For a day: the useless rest of the minute that Gemini names there.
     pub(crate) wait_ms: u64,
 }
@@ -85,14 +87,15 @@ impl Quota {
             (&mut self.tokens, tokens, Dimension::TokensPerMinute),
         ] {
             let Some(meter) = meter else { continue };
-            let limit = meter.limit();
+            let limit = Some(meter.limit());
             match meter.earliest(now_ms, amount) {
-                Some(at) if at <= now_ms && limit > 0 => {}
+                Some(at) if at <= now_ms && limit != Some(0) => {}
                 Some(at) => violations.push(Violation { dimension, limit, wait_ms: at - now_ms }),
                 None => violations.push(Violation { dimension, limit, wait_ms: MINUTE_MS }),
             }
         }
-        if let Some(limit) = self.requests_per_day.filter(|limit| self.day_used >= *limit) {
+        let limit = self.requests_per_day.filter(|limit| self.day_used >= *limit);
+        if limit.is_some() {
             let wait_ms = MINUTE_MS - now_ms % MINUTE_MS;
             violations.push(Violation { dimension: Dimension::RequestsPerDay, limit, wait_ms });
         }
@@ -129,16 +132,17 @@ impl Quota {
 /// The 429 for these limits.
 pub(crate) fn exceeded(violations: &[Violation], model: &str, tier: Tier) -> Refusal {
     let wait_ms = violations.iter().map(|violation| violation.wait_ms).max().unwrap_or(0);
-    let nothing_at_all = violations.iter().any(|violation| violation.limit == 0);
+    let nothing_at_all = violations.iter().any(|violation| violation.limit == Some(0));
     let mut message =
         "You exceeded your current quota, please check your plan and billing details. For more \
                        information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits."
             .to_owned();
     for Violation { dimension, limit, .. } in violations {
         let metric = dimension.metric(tier);
-        message += &format!(
-            "\n* Quota exceeded for metric: generativelanguage.googleapis.com/{metric}, limit: {limit}, model: {model}"
-        );
+        message += &format!("\n* Quota exceeded for metric: generativelanguage.googleapis.com/{metric}");
+        if let Some(limit) = limit {
+            message += &format!(", limit: {limit}, model: {model}");
+        }
     }
     message += &format!("\nPlease retry in {}.", seconds(wait_ms));
     let mut details = Vec::new();
@@ -161,12 +165,15 @@ pub(crate) fn exceeded(violations: &[Violation], model: &str, tier: Tier) -> Ref
 }
 
 fn violation_json(violation: &Violation, model: &str, tier: Tier) -> Value {
-    json!({
+    let mut shown = json!({
         "quotaMetric": format!("generativelanguage.googleapis.com/{}", violation.dimension.metric(tier)),
         "quotaId": violation.dimension.id(tier),
         "quotaDimensions": {"location": "global", "model": model},
-        "quotaValue": violation.limit.to_string(),
-    })
+    });
+    if let Some(limit) = violation.limit {
+        shown["quotaValue"] = json!(limit.to_string());
+    }
+    shown
 }
 
 /// A protobuf Duration in JSON: `12s`, `0.250s`.

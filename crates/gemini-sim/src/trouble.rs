@@ -37,6 +37,7 @@ impl Scene<'_> {
                 self.exhausted(Dimension::RequestsPerMinute, (retry_after_s * 1_000.0).round() as u64)
             }
             FaultKind::QuotaDay => self.exhausted(Dimension::RequestsPerDay, 60_000 - self.now_ms % 60_000),
+            FaultKind::CapacityExhausted => bodies::capacity_exhausted(),
             FaultKind::QuotaBare => bodies::quota_bare(),
             FaultKind::Overloaded => bodies::overloaded(),
             FaultKind::DeadlineExceeded => bodies::deadline_exceeded(),
@@ -54,11 +55,12 @@ impl Scene<'_> {
     /// The 429 of a limit that the script declares used up: with the configured limit if there is one.
     fn exhausted(&self, dimension: Dimension, wait_ms: u64) -> Refusal {
         let limits = self.project.limits_of(self.model);
-        let (configured, usual) = match dimension {
-            Dimension::RequestsPerDay => (limits.rpd, 250),
-            Dimension::RequestsPerMinute | Dimension::TokensPerMinute => (limits.rpm, 10),
+        let configured = match dimension {
+            Dimension::RequestsPerMinute => limits.rpm,
+            Dimension::TokensPerMinute => limits.tpm,
+            Dimension::RequestsPerDay => limits.rpd,
         };
-        let limit = configured.filter(|limit| *limit > 0).unwrap_or(usual);
+        let limit = configured.filter(|limit| *limit > 0);
         quota::exceeded(&[Violation { dimension, limit, wait_ms }], self.model, self.project.tier)
     }
 }

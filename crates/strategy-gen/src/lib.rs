@@ -13,6 +13,7 @@ mod finding;
 mod generator;
 mod model;
 mod options;
+mod pooled;
 mod prompt;
 mod report;
 mod syntax;

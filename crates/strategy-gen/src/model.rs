@@ -16,7 +16,7 @@ use crate::report::{AttemptReport, TokenUsage};
 pub struct Progress {
     /// 0 for the first reply, 1 for the first repair; set by the generator.
     pub round: u32,
-    /// Characters of this reply so far.
+    /// Characters of this reply so far. Begins again at 0 when a broken stream is begun anew.
     pub chars: usize,
     /// Output tokens of this reply as the provider counts them; `None` until it says.
     pub output_tokens: Option<u64>,
@@ -81,25 +81,6 @@ pub enum Finish {
     Other(String),
 }
 
-impl Finish {
-    /// From the `finishReason` of a candidate.
-    pub fn from_finish_reason(reason: &str) -> Self {
-        match reason {
-            "STOP" => Self::Complete,
-            "MAX_TOKENS" => Self::OutputLimit,
-            "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" => {
-                Self::Blocked(Blocked::Reply(reason.to_owned()))
-            }
-            other => Self::Other(other.to_owned()),
-        }
-    }
-
-    /// From the `blockReason` of a prompt's feedback.
-    pub fn from_block_reason(reason: &str) -> Self {
-        Self::Blocked(Blocked::Prompt(reason.to_owned()))
-    }
-}
-
 /// What a provider blocked, with its word for the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Blocked {
@@ -115,24 +96,5 @@ impl fmt::Display for Blocked {
             Self::Prompt(reason) => write!(f, "the prompt ({reason})"),
             Self::Reply(reason) => write!(f, "its reply ({reason})"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_finish_reason_of_the_provider_has_its_meaning() {
-        assert_eq!(Finish::from_finish_reason("STOP"), Finish::Complete);
-        assert_eq!(Finish::from_finish_reason("MAX_TOKENS"), Finish::OutputLimit);
-        for blocked in ["SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"] {
-            let finish = Finish::from_finish_reason(blocked);
-            assert_eq!(finish, Finish::Blocked(Blocked::Reply(blocked.to_owned())));
-        }
-        for other in ["OTHER", "LANGUAGE", "MALFORMED_FUNCTION_CALL", "SOMETHING_NEW"] {
-            assert_eq!(Finish::from_finish_reason(other), Finish::Other(other.to_owned()));
-        }
-        assert_eq!(Finish::from_block_reason("OTHER"), Finish::Blocked(Blocked::Prompt("OTHER".to_owned())));
     }
 }

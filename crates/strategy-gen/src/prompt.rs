@@ -59,12 +59,12 @@ pub(crate) fn request(description: &str, options: &GenerateOptions) -> Prompt {
     Prompt::new(text, options.max_output_tokens)
 }
 
-/// The request to correct a module: the finding and the module, nothing else.
+/// The request to correct a module: the module and the finding, nothing else.
 pub(crate) fn repair(code: &str, finding: &Finding, max_output_tokens: u32) -> Prompt {
     let fence = fence_around(code);
     let text = format!(
-        "Correct this module. Change only what the finding asks for and reply with the whole module.\n\n\
-         Finding: {finding}\n\n{fence}python\n{code}\n{fence}\n",
+        "Correct this module. Change only what the finding below asks for and reply with the whole module.\n\n\
+         {fence}python\n{code}\n{fence}\n\nFinding: {finding}\n",
         code = code.trim_end(),
     );
     Prompt::new(text, max_output_tokens)

@@ -70,7 +70,7 @@ impl AttemptReport {
     /// A try that gave a reply, for implementations of [`LanguageModel`](crate::LanguageModel) without a
     /// pool.
     pub fn success(key_id: KeyId, project: ProjectId, model: ModelName, latency: Duration) -> Self {
-        Self { key_id, project, model, outcome: "success", detail: String::new(), latency }
+        Self { key_id, project, model, outcome: "success", detail: "success".to_owned(), latency }
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
                 "project": "p",
                 "model": "gemini-flash-latest",
                 "outcome": "success",
-                "detail": "",
+                "detail": "success",
                 "latency_ms": 1234
             }],
             "usage": {

@@ -51,14 +51,20 @@ const PIECES: [&str; 30] = [
     "1 + ",
 ];
 
+/// Lines that may stand anywhere in a module.
+const WORDS: [&str; 8] = [
+    "x = 1",
+    "def f():",
+    "class A(Strategy):",
+    "pass",
+    "\"\"\"`\"\"\"",
+    "# ``` in a comment",
+    "y = '~~~'",
+    "(買)",
+];
+
 fn config() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
-}
-
-/// Parsing is a hundred times as slow as extracting.
-fn fewer() -> ProptestConfig {
-    let config = config();
-    ProptestConfig { cases: config.cases.min(256.max(config.cases / 50)), ..config }
 }
 
 fn soup() -> impl Strategy<Value = String> {
@@ -90,10 +96,6 @@ proptest! {
             }
         }
     }
-}
-
-proptest! {
-    #![proptest_config(fewer())]
 
     #[test]
     fn fuzz_check_never_panics_and_its_findings_point_into_the_code(code in prop_oneof![soup(), mutated()]) {
@@ -107,8 +109,12 @@ proptest! {
     }
 
     #[test]
-    fn fuzz_extract_gives_back_what_was_fenced(lines in prop::collection::vec("[a-z(][ -_a-z]{0,30}", 1..20)) {
-        let code = lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n");
+    fn fuzz_extract_gives_back_what_was_fenced(words in prop::collection::vec((0..4usize, select(&WORDS[..])), 1..12)) {
+        // The first line is at the left edge, as in any module.
+        let lines = words.iter().enumerate().map(|(at, (depth, word))| {
+            format!("{}{word}", "    ".repeat(if at == 0 { 0 } else { *depth }))
+        });
+        let code = lines.collect::<Vec<_>>().join("\n");
         let found = extract(&format!("Text.\n\n```python\n{code}\n```\nMore."));
         prop_assert_eq!(found.map(|found| found.code), Some(code));
     }

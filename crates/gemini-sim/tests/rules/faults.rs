@@ -66,7 +66,8 @@ fn a_probability_holds_on_the_average_and_repeats_with_the_seed() {
 fn a_scripted_429_names_its_delay_and_a_daily_one_its_day() {
     let config = config(Limits::default().rpm(60))
         .fault(Fault::new(FaultKind::Quota { retry_after_s: 30.0 }).key("a1"))
-        .fault(Fault::new(FaultKind::QuotaDay).key("a2"));
+        .fault(Fault::new(FaultKind::QuotaDay).key("a2"))
+        .fault(Fault::new(FaultKind::CapacityExhausted).key("b1"));
     let mut engine = engine(config);
     let minute = error(&engine.arrive(NOON, &call("secret-a1")));
     assert_eq!(detail(&minute, "RetryInfo")["retryDelay"], "30s");
@@ -74,7 +75,15 @@ fn a_scripted_429_names_its_delay_and_a_daily_one_its_day() {
     assert!(minute["message"].as_str().unwrap().ends_with("\nPlease retry in 30s."));
     let day = error(&engine.arrive(NOON + 18_000, &call("secret-a2")));
     assert_eq!(detail(&day, "RetryInfo")["retryDelay"], "42s");
-    assert!(day["details"].to_string().contains("GenerateRequestsPerDayPerProjectPerModel-FreeTier"));
+    let violation = &detail(&day, "QuotaFailure")["violations"][0];
+    assert_eq!(violation["quotaId"], "GenerateRequestsPerDayPerProjectPerModel-FreeTier");
+    assert!(violation.get("quotaValue").is_none(), "there is no limit a day to learn");
+    assert!(!day["message"].as_str().unwrap().contains("limit:"));
+    let capacity = error(&engine.arrive(NOON, &call("secret-b1")));
+    assert_eq!(
+        (&capacity["code"], &capacity["details"][0]["reason"]),
+        (&429.into(), &"MODEL_CAPACITY_EXHAUSTED".into())
+    );
 }
 
 #[test]
