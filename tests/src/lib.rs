@@ -4,5 +4,6 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a scenario fails by panicking")]
 
 pub mod docs;
+pub mod docs_shell;
 #[cfg(doctest)]
 mod docs_examples;
