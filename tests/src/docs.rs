@@ -111,7 +111,8 @@ impl Page {
     pub fn table(&self, heading: &str) -> Vec<Vec<String>> {
         let under = |line: &&str| line.trim_start_matches('#').trim() != heading || !line.starts_with('#');
         let section = self.text.lines().skip_while(under).skip(1);
-        let rows = section.take_while(|line| !line.starts_with('#')).skip_while(|line| !line.starts_with('|'));
+        let rows =
+            section.take_while(|line| !line.starts_with('#')).skip_while(|line| !line.starts_with('|'));
         let rows: Vec<Vec<String>> = rows
             .take_while(|line| line.starts_with('|'))
             .skip(2)

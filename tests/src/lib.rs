@@ -3,7 +3,10 @@
 //! For tests only: a broken rule ends in a panic.
 #![expect(clippy::expect_used, clippy::panic, reason = "a scenario fails by panicking")]
 
+pub mod counting;
 pub mod docs;
-pub mod docs_shell;
-#[cfg(doctest)]
-mod docs_examples;
+pub mod four_keys;
+pub mod over_http;
+pub mod record;
+pub mod utilisation;
+pub mod world;

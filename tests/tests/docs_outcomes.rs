@@ -1,4 +1,5 @@
 //! The outcome table of docs/failover.md against a pool: what rests, for how long, and under which name.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! The tables of the documentation say what the code says.
+#![expect(clippy::expect_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeSet;
 

@@ -1,26 +1,57 @@
 //! `cargo xtask fuzz [--cases N] [FILTER]`: the parsers against random input, at full speed.
 
-use crate::provision::Tools;
-use crate::{metadata, provision, run, test};
+use std::process::Command;
 
-/// Selects the fuzz tests in nextest's language.
-pub(crate) const FILTER: &str = "test(fuzz_)";
+use crate::metadata::{self, Workspace};
+use crate::provision::{self, Tools};
+use crate::tree::{self, File};
+use crate::{run, rust_text, test};
 
-/// The variable in which proptest is told how many inputs to try. A test that sets the number itself ignores it.
-pub(crate) const CASES: &str = "PROPTEST_CASES";
+/// In this variable proptest is told how many inputs to try. A test that sets the number itself ignores it.
+const CASES: &str = "PROPTEST_CASES";
 
 const DEFAULT_CASES: u64 = 100_000;
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (cases, filter) = parse(arguments)?;
-    let tools: Tools = provision::tools(&metadata::load()?)?;
-    let mut command = test::nextest(&tools);
-    let expression = match filter {
-        Some(filter) => format!("{FILTER} & test({filter})"),
-        None => FILTER.to_owned(),
+    let workspace = metadata::load()?;
+    let tools = provision::tools(&workspace)?;
+    run::run(&mut command(&workspace, &tools, cases, filter)?)
+}
+
+/// The test runner on all tests whose name contains `fuzz_` and `filter`, with `cases` inputs for each.
+pub(crate) fn command(
+    workspace: &Workspace,
+    tools: &Tools,
+    cases: u64,
+    filter: Option<&str>,
+) -> Result<Command, String> {
+    let packages = packages(workspace, &tree::load()?);
+    if packages.is_empty() {
+        return Err("no package has a test whose name begins with `fuzz_`".to_owned());
+    }
+    let mut command = test::nextest(tools);
+    command.args(["--cargo-profile", "fuzz"]).env(CASES, cases.to_string());
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    let narrower = filter.map(|filter| format!(" & test({filter})")).unwrap_or_default();
+    command.args(["-E", &format!("test(fuzz_){narrower}")]);
+    Ok(command)
+}
+
+/// The packages with fuzz tests; the others need not be compiled a second time.
+fn packages<'a>(workspace: &'a Workspace, files: &[File]) -> Vec<&'a str> {
+    let has_fuzz_tests = |folder: &str| {
+        let sources = files.iter().filter(|file| file.is_rust() && file.path.starts_with(folder));
+        sources.into_iter().any(|file| rust_text::cut(&file.text).code.contains("    fn fuzz_"))
     };
-    command.args(["--release", "--no-tests", "fail", "-E", &expression]).env(CASES, cases.to_string());
-    run::run(test::for_tests(&mut command, &tools))
+    workspace
+        .packages
+        .iter()
+        .filter(|package| has_fuzz_tests(package.manifest.trim_end_matches("Cargo.toml")))
+        .map(|package| package.name.as_str())
+        .collect()
 }
 
 fn parse(arguments: &[String]) -> Result<(u64, Option<&str>), String> {
@@ -51,6 +82,19 @@ mod tests {
     fn check(arguments: &[&str]) -> Result<(u64, Option<String>), String> {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         parse(&arguments).map(|(cases, filter)| (cases, filter.map(str::to_owned)))
+    }
+
+    #[test]
+    fn only_packages_with_fuzz_tests_are_chosen() {
+        let workspace = metadata::load().unwrap();
+        let code = "proptest! {\n    #[test]\n    fn fuzz_a(text in soup()) {}\n}";
+        let files = [
+            tree::file("crates/keyrot-core/tests/a.rs", code),
+            tree::file("crates/keyrot/src/lib.rs", "fn main() {}"),
+            tree::file("docs/a.md", code),
+            tree::file("xtask/src/a.rs", "const CODE: &str = \"    fn fuzz_a() {}\";"),
+        ];
+        assert_eq!(packages(&workspace, &files), ["keyrot-core"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is what it prints")]
 
 mod bench;
+mod conformance_rules;
 mod docs;
 mod docs_rules;
 mod features;

@@ -42,14 +42,14 @@ pub(crate) fn exists(program: impl AsRef<std::ffi::OsStr>) -> bool {
 }
 
 /// Runs one step of a task under a heading, and says how long it took.
-pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     println!("\n== {name}");
     #[expect(clippy::disallowed_methods, reason = "how long a step takes is for people only")]
     let started = Instant::now();
     let result = work();
     let took = started.elapsed().as_secs_f64();
     match &result {
-        Ok(()) => println!("== {name}: ok, {took:.1} s"),
+        Ok(_) => println!("== {name}: ok, {took:.1} s"),
         Err(_) => println!("== {name}: failed after {took:.1} s"),
     }
     result

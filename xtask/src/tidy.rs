@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::metadata::{self, Workspace};
 use crate::tree::{self, File};
-use crate::{docs_rules, layers, layout_rules, run, source_rules, variable_rules};
+use crate::{conformance_rules, docs_rules, layers, layout_rules, run, source_rules, variable_rules};
 
 /// Says what breaks a rule, one line each, and fails if anything does.
 pub(crate) fn run() -> Result<(), String> {
@@ -41,6 +41,7 @@ fn check(workspace: &Workspace, files: &[File], root: &Path) -> Vec<String> {
     findings.extend(docs_rules::links(files));
     findings.extend(docs_rules::skipped_examples(files));
     findings.extend(docs_rules::console_examples(files));
+    findings.extend(conformance_rules::tables(files));
     findings.extend(variable_rules::documented_variables(files));
     findings.extend(variable_rules::example_environment(files));
     findings

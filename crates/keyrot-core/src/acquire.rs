@@ -296,6 +296,24 @@ impl KeyPool {
         self.exhausted(refused)
     }
 
+    /// True if some key could serve the request now, as far as the pool knows.
+    pub(crate) fn is_ready(&self, request: &KeyRequest) -> bool {
+        let now = self.tick();
+        let mut shared = self.lock();
+        let Shared { state, rng, .. } = &mut *shared;
+        let mut models =
+            std::iter::once(request.model.as_ref()).chain(request.fallback_models.iter().map(Some));
+        models.any(|model| matches!(state.plan(request, model, &Tried::default(), now, rng), Plan::Chosen(_)))
+    }
+
+    /// True if a key that was not tried fits the request, now or later.
+    pub(crate) fn anybody_else(&self, request: &KeyRequest, tried: &Tried) -> bool {
+        let shared = self.lock();
+        let mut models =
+            std::iter::once(request.model.as_ref()).chain(request.fallback_models.iter().map(Some));
+        models.any(|model| shared.state.has_untried(request, model, tried))
+    }
+
     pub(crate) fn no_match(&self, request: &KeyRequest) -> AcquireError {
         let mut wanted =
             request.model.as_ref().map_or("any model".to_owned(), |model| format!("model {model}"));

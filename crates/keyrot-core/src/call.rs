@@ -118,19 +118,31 @@ impl Call {
         if self.tried.is_empty() {
             return self.pool.acquire_until(&self.request, self.deadline, &self.tried).await;
         }
-        // First who has not been tried; then, after a pause, whoever is there.
+        // First who has not been tried.
         match self.pool.acquire_now(&self.request, &self.tried).await {
             Err(AcquireError::Exhausted(_)) => {}
             done => return done,
         }
-        if std::mem::take(&mut self.pause) {
-            let pause = same_key_pause(self.same_key, &mut self.pool.lock().rng);
-            self.same_key += 1;
-            let clock = &self.pool.inner.clock;
-            let until = (clock.now() + pause).min(self.deadline);
-            clock.sleep_until(until).await;
+        let failed_before = std::mem::take(&mut self.pause) && self.pool.is_ready(&self.request);
+        if failed_before && self.same_key < MOST_SAME_KEY {
+            // Then, after a pause, who has failed before; by then another may have come free.
+            self.rest().await;
+            match self.pool.acquire_now(&self.request, &self.tried).await {
+                Err(AcquireError::Exhausted(_)) => {}
+                done => return done,
+            }
+        } else if failed_before && self.pool.anybody_else(&self.request, &self.tried) {
+            return self.pool.acquire_until(&self.request, self.deadline, &self.tried).await;
         }
         self.pool.acquire_until(&self.request, self.deadline, &Tried::default()).await
+    }
+
+    async fn rest(&mut self) {
+        let pause = same_key_pause(self.same_key, &mut self.pool.lock().rng);
+        self.same_key += 1;
+        let clock = &self.pool.inner.clock;
+        let until = (clock.now() + pause).min(self.deadline);
+        clock.sleep_until(until).await;
     }
 
     /// The attempt failed: books the outcome. True if another attempt may help.
@@ -152,7 +164,9 @@ impl Call {
             }
         }
         let out_of_tries = self.key_changes > MOST_KEY_CHANGES
-            || self.same_key >= MOST_SAME_KEY && self.nobody_else(outcome);
+            || self.same_key >= MOST_SAME_KEY
+                && matches!(outcome.effect, Effect::Transient | Effect::Overload)
+                && !self.pool.anybody_else(&self.request, &self.tried);
         !self.over && !out_of_tries && self.pool.inner.clock.now() < self.deadline
     }
 
@@ -192,11 +206,6 @@ impl Call {
             outcome: outcome.clone(),
             latency: lease.elapsed(),
         });
-    }
-
-    /// The failed key was not blocked for it, and the budget for trying it again is used up.
-    fn nobody_else(&self, outcome: &Outcome) -> bool {
-        matches!(outcome.effect, Effect::Transient | Effect::Overload)
     }
 
     /// The model does not exist for the project: goes on with the fallback models only.

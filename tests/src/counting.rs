@@ -1,0 +1,53 @@
+//! The limiter of the process, with a count of what it is asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use keyrot_core::{
+    Ask, Candidate, LimiterError, LocalLimiter, RateLimiter, Reserved, Scope, SettleBatch, Settled, Snapshot,
+};
+
+/// Clones share limiter and count.
+#[derive(Clone, Debug)]
+pub struct CountingLimiter {
+    limiter: LocalLimiter,
+    reserves: Arc<AtomicUsize>,
+}
+
+impl CountingLimiter {
+    /// Counts what `limiter` is asked.
+    pub fn new(limiter: LocalLimiter) -> Self {
+        Self { limiter, reserves: Arc::default() }
+    }
+
+    /// How often somebody has looked for room.
+    pub fn reserves(&self) -> usize {
+        self.reserves.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl RateLimiter for CountingLimiter {
+    async fn reserve(
+        &self,
+        candidates: &[Candidate],
+        asks: &[Ask],
+        seen: u64,
+    ) -> Result<Reserved, LimiterError> {
+        self.reserves.fetch_add(1, Ordering::Relaxed);
+        self.limiter.reserve(candidates, asks, seen).await
+    }
+
+    async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
+        self.limiter.settle(batch).await
+    }
+
+    async fn snapshot(&self, groups: &[Candidate], scopes: &[Scope]) -> Result<Snapshot, LimiterError> {
+        self.limiter.snapshot(groups, scopes).await
+    }
+
+    async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
+        self.limiter.reset(scope).await
+    }
+}
