@@ -5,6 +5,7 @@
 
 pub mod counting;
 pub mod four_keys;
+pub mod over_http;
 pub mod record;
 pub mod utilisation;
 pub mod world;

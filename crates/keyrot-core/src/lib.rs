@@ -29,6 +29,7 @@ mod pace;
 mod plan;
 mod pool;
 mod probe;
+mod proof;
 mod quota;
 mod request;
 mod roster;
@@ -39,6 +40,7 @@ mod state;
 mod vars;
 mod verdict;
 mod wait;
+mod window;
 
 pub use secrecy;
 

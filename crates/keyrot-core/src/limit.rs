@@ -61,13 +61,14 @@ pub struct Ask {
     pub probe_ttl: Duration,
 }
 
-/// Quota that was taken for one call. Settled once; a second settle of the same one changes nothing.
+/// Quota that was taken for one call. Its holder settles it once: a repeat is recognised by its
+/// [`SettleBatch`], not by the reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reservation {
     /// Where it was taken.
     pub group: Arc<Group>,
-    /// When; also names the window.
+    /// When, by the record's own time, which never goes back; also names the window.
     pub taken_at: Millis,
     /// Input tokens taken.
     pub tokens: u64,
@@ -109,6 +110,8 @@ pub struct Grant {
 /// A candidate without room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// Index into the asks.
+    pub ask: usize,
     /// Index into the candidates.
     pub candidate: usize,
     /// The same ask would be granted then if nothing else happens; `None` means never.
@@ -131,13 +134,14 @@ pub struct ScopeChange {
 pub struct Reserved {
     /// The limiter's time.
     pub now: Millis,
-    /// The state of the blocks that the caller now knows.
+    /// The state of the blocks that the caller now knows. Never goes back, even if the limiter has
+    /// lost its memory.
     pub generation: u64,
     /// Blocks that the caller had not seen. When there are any, nothing was granted: plan again.
     pub changed: Vec<ScopeChange>,
     /// Asks that were granted.
     pub grants: Vec<Grant>,
-    /// Candidates that had no room for an ask.
+    /// Candidates that had no room for an ask, in the order in which they were asked.
     pub refused: Vec<Refusal>,
 }
 
@@ -212,6 +216,8 @@ pub enum Verdict {
         group: Arc<Group>,
         /// Its limits as keys.json states them.
         limits: Limits,
+        /// When the refused call was leased: the refusals of one burst are one step.
+        since: Millis,
     },
 }
 
@@ -298,7 +304,7 @@ pub struct Snapshot {
     pub now: Millis,
     /// Usage of each group.
     pub groups: Vec<GroupUsage>,
-    /// The record of each scope; a healthy one has the default record.
+    /// The record of each scope; one that never failed has the default record.
     pub scopes: Vec<ScopeRecord>,
 }
 

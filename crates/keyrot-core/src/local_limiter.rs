@@ -1,27 +1,30 @@
 //! The limiter of one process: the books in memory. Also the reference that every other limiter is
 //! held against.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::key::Limits;
 use crate::limit::{
     Ask, Candidate, Disposition, Grant, Group, LimiterError, Millis, RateLimiter, Refusal, Reservation,
     Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot, Span, Verdict,
 };
-use crate::outcome::Scope;
+use crate::map::Map;
+use crate::outcome::{Reason, Scope};
 use crate::quota::QuotaRecord;
-use crate::scope::ScopeRecord;
+use crate::scope::{KEPT_FOR, ScopeRecord};
 
-/// How many batches of one issuer are remembered to recognise a repeat.
-const REMEMBERED_BATCHES: usize = 1024;
+/// How many batches of one issuer are remembered to recognise a repeat; older ones count as seen.
+const REMEMBERED_BATCHES: u64 = 1024;
+/// How often what is no longer needed is dropped; also how long the batches of an issuer that has
+/// fallen silent are remembered.
+const SWEEP_EVERY: Millis = 3600 * 1000;
 
-/// Counts for one process. Clones share the books.
+/// Counts for one process, in wall time. Clones share the books.
 #[derive(Clone)]
 pub struct LocalLimiter {
     clock: Arc<dyn Clock>,
@@ -34,66 +37,107 @@ impl fmt::Debug for LocalLimiter {
     }
 }
 
+#[derive(Default)]
 struct Books {
-    time: Anchor,
-    groups: HashMap<Arc<Group>, QuotaRecord>,
-    scopes: HashMap<Scope, (ScopeRecord, u64)>,
+    groups: Map<Arc<Group>, Account>,
+    scopes: Map<Scope, ScopeEntry>,
     /// Scopes by the generation of their last change.
     changes: BTreeMap<u64, Scope>,
     generation: u64,
     reservations: u64,
-    batches: HashMap<u64, BTreeSet<u64>>,
+    issuers: Map<u64, Issuer>,
+    swept_at: Millis,
 }
 
-/// Wall time that never goes back: monotonic time, moved forward when the wall clock jumps ahead
-/// (a machine that slept).
-struct Anchor {
-    mono: Instant,
-    wall: Millis,
+#[derive(Default)]
+struct ScopeEntry {
+    record: ScopeRecord,
+    /// Of its last change.
+    generation: u64,
+    changed_at: Millis,
 }
 
-impl Anchor {
-    fn read(&mut self, clock: &dyn Clock) -> Millis {
-        let mono = clock.now();
-        let elapsed = mono.saturating_duration_since(self.mono);
-        let steady = self.wall + millis(elapsed);
-        let wall = wall_millis(clock);
-        if wall > steady + 1_000 {
-            *self = Self { mono, wall };
-            return wall;
+/// The books of a group, and who was turned away since somebody was last told of room.
+#[derive(Default)]
+struct Account {
+    record: QuotaRecord,
+    turned_away: TurnedAway,
+}
+
+#[derive(Default)]
+struct TurnedAway {
+    for_tokens: bool,
+    for_probes: bool,
+    for_another_reason: bool,
+}
+
+impl TurnedAway {
+    fn note(&mut self, reason: Reason) {
+        match reason {
+            Reason::MinuteTokens => self.for_tokens = true,
+            Reason::Probing => self.for_probes = true,
+            _ => self.for_another_reason = true,
         }
-        steady
+    }
+
+    /// True if what was settled made room for somebody who was turned away.
+    fn may_return(&mut self, settled: &Settlement) -> bool {
+        let may = match settled.disposition {
+            Disposition::Release => self.for_tokens || self.for_probes || self.for_another_reason,
+            Disposition::Sent { input_tokens, .. } => {
+                let fewer = input_tokens.is_some_and(|used| used < settled.reservation.tokens);
+                fewer && self.for_tokens || settled.reservation.probe && self.for_probes
+            }
+        };
+        if may {
+            *self = Self::default();
+        }
+        may
     }
 }
 
-fn wall_millis(clock: &dyn Clock) -> Millis {
-    millis(clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default())
+/// The latest batches that one issuer has sent: bit `number % REMEMBERED_BATCHES` of `seen`.
+#[derive(Default)]
+struct Issuer {
+    newest: Option<u64>,
+    seen: [u64; (REMEMBERED_BATCHES / 64) as usize],
+    heard_at: Millis,
 }
 
-fn millis(duration: Duration) -> Millis {
-    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 2)
+impl Issuer {
+    /// True the first time a batch is seen.
+    fn is_new(&mut self, number: u64) -> bool {
+        let newest = *self.newest.get_or_insert(number);
+        if number + REMEMBERED_BATCHES <= newest {
+            return false;
+        }
+        if number > newest {
+            for passed in (newest + 1..=number).take(REMEMBERED_BATCHES as usize) {
+                self.seen[Self::word(passed)] &= !(1 << (passed % 64));
+            }
+            self.newest = Some(number);
+        }
+        let (word, bit) = (Self::word(number), 1 << (number % 64));
+        let new = self.seen[word] & bit == 0;
+        self.seen[word] |= bit;
+        new
+    }
+
+    fn word(number: u64) -> usize {
+        (number % REMEMBERED_BATCHES / 64) as usize
+    }
 }
 
 impl LocalLimiter {
     /// Empty books.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let time = Anchor { mono: clock.now(), wall: wall_millis(&*clock) };
-        let books = Books {
-            time,
-            groups: HashMap::new(),
-            scopes: HashMap::new(),
-            changes: BTreeMap::new(),
-            generation: 0,
-            reservations: 0,
-            batches: HashMap::new(),
-        };
-        Self { clock, books: Arc::new(Mutex::new(books)) }
+        Self { clock, books: Arc::default() }
     }
 
     fn open(&self) -> (MutexGuard<'_, Books>, Millis) {
-        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = books.time.read(&*self.clock);
-        (books, now)
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let wall = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (books, Millis::try_from(wall.as_millis()).unwrap_or(Millis::MAX / 2))
     }
 }
 
@@ -106,11 +150,11 @@ impl Books {
         reply: &mut Reserved,
     ) {
         for (candidate_index, candidate) in candidates.iter().enumerate() {
-            let record = match self.groups.get_mut(&candidate.group) {
-                Some(record) => record,
+            let account = match self.groups.get_mut(&candidate.group) {
+                Some(account) => account,
                 None => self.groups.entry(Arc::clone(&candidate.group)).or_default(),
             };
-            match record.reserve(now, ask.tokens, candidate.limits, ask.probe_ttl) {
+            match account.record.reserve(now, ask.tokens, candidate.limits, ask.probe_ttl) {
                 Ok(admitted) => {
                     self.reservations += 1;
                     let reservation = Reservation::new(
@@ -129,104 +173,99 @@ impl Books {
                     });
                     return;
                 }
-                Err(denied) => reply.refused.push(Refusal {
-                    candidate: candidate_index,
-                    not_before: denied.not_before,
-                    reason: denied.reason,
-                }),
-            }
-        }
-    }
-
-    fn settle_one(&mut self, now: Millis, settlement: Settlement) -> Option<Arc<Group>> {
-        let Settlement { reservation: taken, disposition } = settlement;
-        let record = self.groups.get_mut(&taken.group)?;
-        match disposition {
-            Disposition::Release => {
-                record.release(now, taken.taken_at, taken.tokens, taken.day_end, taken.probe);
-                Some(taken.group)
-            }
-            Disposition::Sent { input_tokens, proven } => {
-                let used = input_tokens.unwrap_or(taken.tokens);
-                record.settle(now, taken.taken_at, taken.tokens, used);
-                if taken.probe {
-                    record.free_probe(taken.taken_at);
-                    if proven {
-                        record.prove();
-                    }
+                Err(denied) => {
+                    account.turned_away.note(denied.reason);
+                    reply.refused.push(Refusal {
+                        ask: index,
+                        candidate: candidate_index,
+                        not_before: denied.not_before,
+                        reason: denied.reason,
+                    });
                 }
-                (taken.probe || used < taken.tokens).then_some(taken.group)
             }
         }
     }
 
-    fn apply(&mut self, now: Millis, verdict: Verdict, batch: &SettleBatch) {
+    fn settle_one(&mut self, now: Millis, settlement: &Settlement) -> Option<Arc<Group>> {
+        let taken = &settlement.reservation;
+        let account = self.groups.get_mut(&taken.group)?;
+        account.record.settle(now, taken, settlement.disposition);
+        account.turned_away.may_return(settlement).then(|| Arc::clone(&taken.group))
+    }
+
+    fn apply(&mut self, now: Millis, verdict: &Verdict, batch: &SettleBatch) {
         match verdict {
             Verdict::Block { scope, reason, span, since } => {
-                if let Scope::ProjectModel(project, model) = &scope {
-                    let group = Group { project: project.clone(), model: model.clone() };
-                    if let Some(record) = self.groups.get_mut(&group) {
-                        match span {
-                            Span::Backoff => record.doubt(),
-                            Span::DayEnd => record.day_gone(now, since),
-                            Span::Named(_) => {}
-                        }
+                let changed = self.change(now, scope, |record| {
+                    record.block(now, *since, *reason, *span, batch.backoff, batch.jitter)
+                });
+                if let Some(group) = scope.group() {
+                    let Account { record, .. } = self.groups.entry(Arc::new(group)).or_default();
+                    if changed.is_some_and(|record| record.must_probe) {
+                        record.doubt(now);
+                    }
+                    if *span == Span::DayEnd {
+                        record.exhaust_day(now, *since);
                     }
                 }
-                self.change(scope, |record| {
-                    record.block(now, since, reason, span, batch.backoff, batch.jitter);
+            }
+            // even if there is no record any more: the caller believes that there is one
+            Verdict::Clear { scope, since } if !self.scopes.contains_key(scope) => {
+                self.change(now, scope, |record| {
+                    record.clear(*since);
                     true
                 });
             }
             Verdict::Clear { scope, since } => {
-                if self.scopes.contains_key(&scope) {
-                    self.change(scope, |record| record.clear(since));
-                }
+                self.change(now, scope, |record| record.clear(*since));
             }
             Verdict::Learn { group, limit } => {
-                self.groups.entry(group).or_default().learn(now, limit);
+                self.groups.entry(Arc::clone(group)).or_default().record.learn(now, *limit);
             }
-            Verdict::Tighten { group, limits } => {
-                self.groups.entry(group).or_default().tighten(now, limits);
+            Verdict::Tighten { group, limits, since } => {
+                self.groups.entry(Arc::clone(group)).or_default().record.tighten(now, *limits, *since);
             }
         }
     }
 
-    fn change(&mut self, scope: Scope, edit: impl FnOnce(&mut ScopeRecord) -> bool) {
-        let (record, seen_in) = self.scopes.entry(scope.clone()).or_default();
-        if edit(record) {
-            self.generation += 1;
-            self.changes.remove(seen_in);
-            *seen_in = self.generation;
-            self.changes.insert(self.generation, scope);
+    /// The record as it is now, if `edit` says that it changed it.
+    fn change(
+        &mut self,
+        now: Millis,
+        scope: &Scope,
+        edit: impl FnOnce(&mut ScopeRecord) -> bool,
+    ) -> Option<ScopeRecord> {
+        let entry = self.scopes.entry(scope.clone()).or_default();
+        if !edit(&mut entry.record) {
+            return None;
         }
+        self.generation += 1;
+        self.changes.remove(&entry.generation);
+        self.changes.insert(self.generation, scope.clone());
+        entry.generation = self.generation;
+        entry.changed_at = now;
+        Some(entry.record)
     }
 
     fn changed_since(&self, seen: u64) -> Vec<ScopeChange> {
-        if seen >= self.generation {
-            return Vec::new();
-        }
-        self.changes
-            .range(seen + 1..)
-            .filter_map(|(_, scope)| {
-                self.scopes
-                    .get(scope)
-                    .map(|(record, _)| ScopeChange { scope: scope.clone(), record: *record })
-            })
-            .collect()
+        let newer = self.changes.range(seen.saturating_add(1)..).map(|(_, scope)| scope);
+        newer.map(|scope| ScopeChange { scope: scope.clone(), record: self.record(scope) }).collect()
     }
 
-    /// True the first time a batch is seen.
-    fn is_new(&mut self, batch: &SettleBatch) -> bool {
-        let seen = self.batches.entry(batch.epoch).or_default();
-        let oldest = seen.first().copied().unwrap_or(0);
-        if seen.len() >= REMEMBERED_BATCHES {
-            if batch.number < oldest {
-                return false; // older than what is remembered: a repeat
-            }
-            seen.pop_first();
+    fn record(&self, scope: &Scope) -> ScopeRecord {
+        self.scopes.get(scope).map(|entry| entry.record).unwrap_or_default()
+    }
+
+    /// Drops what is no longer needed, once in a while.
+    fn sweep(&mut self, now: Millis) {
+        if now.abs_diff(self.swept_at) < SWEEP_EVERY {
+            return;
         }
-        seen.insert(batch.number)
+        self.swept_at = now;
+        self.groups.retain(|_, account| account.record.kept_until() > now);
+        self.scopes.retain(|_, entry| entry.changed_at + KEPT_FOR > now);
+        self.changes.retain(|_, scope| self.scopes.contains_key(scope));
+        self.issuers.retain(|_, issuer| issuer.heard_at + SWEEP_EVERY > now);
     }
 }
 
@@ -249,14 +288,15 @@ impl RateLimiter for LocalLimiter {
         Ok(reply)
     }
 
-    async fn settle(&self, mut batch: SettleBatch) -> Result<Settled, LimiterError> {
+    async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
         let (mut books, now) = self.open();
+        books.sweep(now);
         let mut freed = Vec::new();
-        if books.is_new(&batch) {
-            for settlement in std::mem::take(&mut batch.settlements) {
-                freed.extend(books.settle_one(now, settlement));
-            }
-            for verdict in std::mem::take(&mut batch.verdicts) {
+        let issuer = books.issuers.entry(batch.epoch).or_default();
+        issuer.heard_at = now;
+        if issuer.is_new(batch.number) {
+            freed.extend(batch.settlements.iter().filter_map(|one| books.settle_one(now, one)));
+            for verdict in &batch.verdicts {
                 books.apply(now, verdict, &batch);
             }
         }
@@ -265,32 +305,29 @@ impl RateLimiter for LocalLimiter {
 
     async fn snapshot(&self, groups: &[Candidate], scopes: &[Scope]) -> Result<Snapshot, LimiterError> {
         let (books, now) = self.open();
-        let empty = QuotaRecord::default();
+        let unused = QuotaRecord::default();
         let usage = |candidate: &Candidate| {
-            let limits: Limits = candidate.limits;
-            books.groups.get(&candidate.group).unwrap_or(&empty).usage(now, limits)
+            books
+                .groups
+                .get(&candidate.group)
+                .map_or(&unused, |account| &account.record)
+                .usage(now, candidate.limits)
         };
         Ok(Snapshot {
             now,
             groups: groups.iter().map(usage).collect(),
-            scopes: scopes
-                .iter()
-                .map(|scope| books.scopes.get(scope).map(|(record, _)| *record).unwrap_or_default())
-                .collect(),
+            scopes: scopes.iter().map(|scope| books.record(scope)).collect(),
         })
     }
 
     async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
-        let (mut books, _) = self.open();
-        if let Scope::ProjectModel(project, model) = scope {
-            let group = Group { project: project.clone(), model: model.clone() };
-            if let Some(record) = books.groups.get_mut(&group) {
-                record.forgive();
-            }
+        let (mut books, now) = self.open();
+        if let Some(account) = scope.group().and_then(|group| books.groups.get_mut(&group)) {
+            account.record.forgive();
         }
         if books.scopes.contains_key(scope) {
-            books.change(scope.clone(), |record| {
-                record.reset();
+            books.change(now, scope, |record| {
+                record.reset(now);
                 true
             });
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::key::{KeyId, ModelName, ProjectId};
+use crate::limit::Group;
 
 /// Who a failure is held against. `Service`, `Caller` and `Host` never harm a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -200,6 +201,16 @@ impl Scope {
             Self::Model(_) => "model",
             Self::Project(_) => "project",
             Self::ProjectModel(..) => "project_model",
+        }
+    }
+
+    /// The group, if the scope is one.
+    pub fn group(&self) -> Option<Group> {
+        match self {
+            Self::ProjectModel(project, model) => {
+                Some(Group { project: project.clone(), model: model.clone() })
+            }
+            _ => None,
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::limit::Millis;
-use crate::quota::WINDOW;
+use crate::window::WINDOW;
 
 /// How long a step stays.
 const STEP_FOR: Millis = 30 * 60_000;
@@ -18,46 +18,72 @@ pub(crate) struct Pace {
     pub(crate) stepped_at: Millis,
     /// Microseconds, so that rates which do not divide a minute stay exact.
     pub(crate) due_us: u64,
-    pub(crate) interval_us: u64,
+    /// What the last call added to `due_us`; 0 if it cannot be given back.
+    pub(crate) interval_us: u32,
 }
 
 impl Pace {
-    pub(crate) fn tighten(&mut self, now: Millis, rpm: u32) {
+    /// One step stricter. `since` is when the refused call was leased: of many calls that were under
+    /// way when the pace was set only the first is news.
+    pub(crate) fn tighten(&mut self, now: Millis, rpm: u32, since: Millis) -> bool {
+        if self.steps > 0 && since <= self.stepped_at {
+            return false;
+        }
         self.steps = (self.steps + 1).min(last_step(rpm));
         self.stepped_at = now;
         // Start empty: the provider has just said that it is full.
-        self.due_us = self.due_us.max(now * 1000 + self.burst(rpm) * interval_us(self.steps, rpm));
+        let full = self.burst(rpm) * u64::from(interval_us(self.steps, rpm));
+        self.due_us = self.due_us.max(now * 1000 + full);
+        self.interval_us = 0;
+        true
     }
 
-    pub(crate) fn recover(&mut self, now: Millis) {
-        while self.steps > 0 && now >= self.stepped_at + STEP_FOR {
+    pub(crate) fn advance(&mut self, now: Millis) {
+        while let Some(relaxed_at) = self.relaxed_at().filter(|at| *at <= now) {
             self.steps -= 1;
-            self.stepped_at += STEP_FOR;
+            self.stepped_at = relaxed_at;
         }
     }
 
-    pub(crate) fn book(&mut self, now: Millis, rpm: Option<u32>) {
-        let Some(rpm) = rpm.filter(|rpm| self.steps > 0 && *rpm > 0) else { return };
-        self.interval_us = interval_us(self.steps, rpm);
-        self.due_us = self.due_us.max(now * 1000) + self.interval_us;
+    /// When one step comes back.
+    pub(crate) fn relaxed_at(&self) -> Option<Millis> {
+        (self.steps > 0).then_some(self.stepped_at + STEP_FOR)
     }
 
-    pub(crate) fn release(&mut self, now: Millis) {
-        if self.steps > 0 && self.due_us > now * 1000 {
-            self.due_us = self.due_us.saturating_sub(self.interval_us);
+    /// When all steps have come back.
+    pub(crate) fn over_at(&self) -> Millis {
+        self.stepped_at + Millis::from(self.steps) * STEP_FOR
+    }
+
+    pub(crate) fn book(&mut self, now: Millis, rpm: Option<u32>) {
+        if let Some(rpm) = self.paced(rpm) {
+            self.interval_us = interval_us(self.steps, rpm);
+            self.due_us = self.due_us.max(now * 1000) + u64::from(self.interval_us);
+        }
+    }
+
+    /// The last call that was booked was never sent.
+    pub(crate) fn unbook(&mut self) {
+        if self.steps > 0 {
+            self.due_us = self.due_us.saturating_sub(u64::from(self.interval_us));
+            self.interval_us = 0;
         }
     }
 
     /// The next call keeps the pace from this time on; `None` if there is no pace.
     pub(crate) fn not_before(&self, rpm: Option<u32>) -> Option<Millis> {
-        let rpm = rpm.filter(|rpm| self.steps > 0 && *rpm > 0)?;
-        let tolerance = (self.burst(rpm) - 1) * interval_us(self.steps, rpm);
+        let rpm = self.paced(rpm)?;
+        let tolerance = (self.burst(rpm) - 1) * u64::from(interval_us(self.steps, rpm));
         Some(self.due_us.saturating_sub(tolerance).div_ceil(1000))
     }
 
     pub(crate) fn interval(&self, rpm: Option<u32>) -> Option<Duration> {
-        let rpm = rpm.filter(|rpm| self.steps > 0 && *rpm > 0)?;
-        Some(Duration::from_micros(interval_us(self.steps, rpm)))
+        let rpm = self.paced(rpm)?;
+        Some(Duration::from_micros(interval_us(self.steps, rpm).into()))
+    }
+
+    fn paced(&self, rpm: Option<u32>) -> Option<u32> {
+        rpm.filter(|rpm| self.steps > 0 && *rpm > 0)
     }
 
     fn burst(&self, rpm: u32) -> u64 {
@@ -66,57 +92,80 @@ impl Pace {
 }
 
 /// The step at which the burst is one and the rate is lowered.
-fn last_step(rpm: u32) -> u8 {
+pub(crate) fn last_step(rpm: u32) -> u8 {
     u8::try_from(rpm.max(1).ilog2() + 1).unwrap_or(u8::MAX)
 }
 
-fn interval_us(steps: u8, rpm: u32) -> u64 {
-    if steps >= last_step(rpm) {
-        WINDOW * 1000 / u64::from(rpm.saturating_sub(1).max(1))
-    } else {
-        60_000_000 / u64::from(rpm)
-    }
+fn interval_us(steps: u8, rpm: u32) -> u32 {
+    if steps >= last_step(rpm) { WINDOW as u32 * 1000 / (rpm - 1).max(1) } else { 60_000_000 / rpm }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn tighten(pace: &mut Pace, rpm: u32, times: u64) {
+        for now in 1..=times {
+            assert!(pace.tighten(now, rpm, now));
+        }
+    }
+
     #[test]
     fn bursts_halve_and_then_the_rate_falls() {
         let mut pace = Pace::default();
         let mut seen = Vec::new();
-        for _ in 0..5 {
-            pace.tighten(0, 10);
+        for now in 1..=5 {
+            pace.tighten(now, 10, now);
             seen.push((pace.burst(10), pace.interval(Some(10)).unwrap().as_millis()));
         }
         assert_eq!(seen, [(5, 6000), (2, 6000), (1, 6000), (1, 6777), (1, 6777)]);
     }
 
     #[test]
+    fn the_refusals_of_one_burst_are_one_step() {
+        let mut pace = Pace::default();
+        for _ in 0..20 {
+            pace.tighten(1_000, 60, 900); // leased before the first of them came back
+        }
+        assert_eq!(pace.steps, 1);
+        pace.tighten(20_000, 60, 15_000);
+        assert_eq!(pace.steps, 2);
+    }
+
+    #[test]
     fn one_step_comes_back_after_half_an_hour() {
         let mut pace = Pace::default();
-        pace.tighten(0, 10);
-        pace.tighten(0, 10);
-        pace.recover(STEP_FOR - 1);
+        tighten(&mut pace, 10, 2);
+        pace.advance(2 + STEP_FOR - 1);
         assert_eq!(pace.steps, 2);
-        pace.recover(STEP_FOR);
+        pace.advance(2 + STEP_FOR);
         assert_eq!(pace.steps, 1);
-        pace.recover(2 * STEP_FOR);
+        assert_eq!(pace.over_at(), 2 + 2 * STEP_FOR);
+        pace.advance(2 + 2 * STEP_FOR);
         assert_eq!((pace.steps, pace.not_before(Some(10))), (0, None));
     }
 
     #[test]
     fn a_paced_call_waits_one_interval_exactly() {
         let mut pace = Pace::default();
-        for _ in 0..9 {
-            pace.tighten(0, 61); // burst 1, 60 in 61 s
-        }
+        tighten(&mut pace, 61, 9); // burst 1, 60 in 61 s
         let first = pace.not_before(Some(61)).unwrap();
         pace.book(first, Some(61));
         let second = pace.not_before(Some(61)).unwrap();
         assert_eq!(second - first, 1017); // 61 000 / 60, rounded up
-        pace.release(first);
+        pace.unbook();
         assert!(pace.not_before(Some(61)).unwrap() <= first);
+        pace.unbook(); // only the last call can be given back
+        assert!(pace.not_before(Some(61)).unwrap() >= first - 1);
+    }
+
+    #[test]
+    fn extreme_limits_have_a_pace_too() {
+        for rpm in [1, 2, 3, u32::MAX] {
+            let mut pace = Pace::default();
+            tighten(&mut pace, rpm, 40);
+            pace.book(50, Some(rpm));
+            assert!(pace.not_before(Some(rpm)).is_some(), "{rpm}");
+        }
     }
 }

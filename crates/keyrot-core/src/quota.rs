@@ -1,80 +1,74 @@
-//! The books of one (project, model): a coalesced sliding log of the last minute, the count of the
-//! day, a pace learned from refusals, and the probes of a group that has yet to prove itself. Pure.
+//! The books of one (project, model): the log of the last minute, the count of the day, a pace
+//! learned from refusals, and whether the group has proven itself. Pure.
 //!
 //! Why a log and not fixed minutes or a token bucket: docs/ARCHITECTURE.md, "Counting".
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::day::pacific_day_end;
 use crate::key::Limits;
-use crate::limit::{GroupUsage, Millis};
+use crate::limit::{Disposition, GroupUsage, Millis, Reservation};
 use crate::outcome::{LearnedLimit, Quota, Reason};
 use crate::pace::Pace;
+use crate::proof::Proof;
+use crate::window::{MINUTE, WINDOW, Window};
 
-/// What a provider calls a minute.
-const MINUTE: Millis = 60_000;
-/// Added to the minute, for calls that take different times to arrive.
-pub(crate) const GUARD: Millis = 1_000;
-/// The window that is counted.
-pub(crate) const WINDOW: Millis = MINUTE + GUARD;
-/// At most so many cells; calls closer together share one.
-const CELLS: u64 = 64;
-/// Calls in flight in a group that has yet to prove itself.
-const PROBES: usize = 2;
-/// A call that is in flight for so long without a refusal proves its group: refusals are fast.
-const PROVEN_AFTER: Millis = 1_000;
 /// A reservation is sent within this time, or it no longer covers the provider's window.
 const SEND_WITHIN: Millis = 500;
 /// How long a limit that the provider named is believed.
 const LEARNED_FOR: Millis = 24 * 3600 * 1000;
-
-/// Calls that were admitted close together. Leaves the window when its last call does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cell {
-    pub(crate) first: Millis,
-    pub(crate) last: Millis,
-    pub(crate) requests: u32,
-    pub(crate) tokens: u64,
-}
+/// No day is longer; a day that ends later was written by a clock that was far ahead.
+const LONGEST_DAY: Millis = 25 * 3600 * 1000;
 
 /// A limit named by the provider, and until when it is believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Learned {
-    pub(crate) value: u64,
+pub(crate) struct Learned<T> {
+    pub(crate) value: T,
     pub(crate) until: Millis,
 }
 
-/// A call in flight in a group that is not proven.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Probe {
-    pub(crate) started: Millis,
-    pub(crate) expires: Millis,
+impl<T: Copy> Learned<T> {
+    fn at(self, now: Millis) -> Option<T> {
+        (self.until > now).then_some(self.value)
+    }
 }
 
-/// See the module.
+/// The limits that the provider named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LearnedLimits {
+    pub(crate) rpm: Learned<u32>,
+    pub(crate) tpm: Learned<u64>,
+    pub(crate) rpd: Learned<u32>,
+}
+
+impl LearnedLimits {
+    fn untils(&self) -> [Millis; 3] {
+        [self.rpm.until, self.tpm.until, self.rpd.until]
+    }
+}
+
+/// What every limiter stores of a (project, model). It is forgotten at [`kept_until`](Self::kept_until).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuotaRecord {
-    /// Time never goes back inside a record.
+    /// The record's time, which never goes back; every time in the record but the day's end is of it.
     pub(crate) last_now: Millis,
-    pub(crate) cells: VecDeque<Cell>,
-    pub(crate) requests: u64,
-    pub(crate) tokens: u64,
+    /// How far that is ahead of the wall clock, because the clock was put back far.
+    pub(crate) ahead: Millis,
+    pub(crate) window: Window,
     pub(crate) day_end: Millis,
     pub(crate) day_count: u32,
     /// The provider has said that the day is used up, whatever was counted here.
     pub(crate) day_gone: bool,
-    pub(crate) proven: bool,
-    pub(crate) probes: [Probe; PROBES],
-    /// rpm, tpm, rpd.
-    pub(crate) learned: [Learned; 3],
+    pub(crate) proof: Proof,
+    pub(crate) learned: LearnedLimits,
     pub(crate) pace: Pace,
 }
 
 /// A request that found room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// When it was booked: the record's time.
+    /// When it was booked. Two reservations of a record never disagree on which came first, whatever
+    /// the clock does.
     pub at: Millis,
     /// The end of the day that was charged.
     pub day_end: Millis,
@@ -89,12 +83,16 @@ pub struct Admitted {
 pub struct Denied {
     /// Exact: denied just before, granted then, if nothing else happens. `None`: never.
     pub not_before: Option<Millis>,
-    /// The window that frees last.
+    /// The constraint that ends last.
     pub reason: Reason,
 }
 
 impl QuotaRecord {
-    /// Takes one request and `tokens` from every window, or nothing.
+    /// Takes one request and `tokens` from every window, or nothing. `probe_ttl`: how long a call
+    /// that must prove the group keeps its slot if nobody reports, a minute at most.
+    ///
+    /// # Errors
+    /// [`Denied`] says what is used up and until when.
     pub fn reserve(
         &mut self,
         now: Millis,
@@ -102,99 +100,98 @@ impl QuotaRecord {
         limits: Limits,
         probe_ttl: Duration,
     ) -> Result<Admitted, Denied> {
+        let send_by = now + SEND_WITHIN;
         let now = self.advance(now);
-        let limits = self.effective(limits, now);
         if let Some(denied) = self.denied(now, tokens, limits) {
-            return Err(denied);
+            let Denied { not_before, reason } = self.when_relaxed(now, tokens, limits, denied);
+            return Err(Denied { not_before: not_before.map(|at| at - self.ahead), reason });
         }
-        self.book(now, 1, tokens);
-        self.day_count += 1;
-        self.pace.book(now, limits.rpm);
-        let probe = !self.proven;
-        if probe && let Some(slot) = self.probes.iter_mut().find(|slot| slot.expires <= now) {
-            let ttl = Millis::try_from(probe_ttl.as_millis()).unwrap_or(MINUTE).clamp(1, MINUTE);
-            *slot = Probe { started: now, expires: now + ttl };
-        }
-        Ok(Admitted { at: now, day_end: self.day_end, send_by: now + SEND_WITHIN, probe })
+        self.window.book(now, 1, narrow(tokens));
+        self.day_count = self.day_count.saturating_add(1);
+        self.pace.book(now, self.effective(limits, now).rpm);
+        let probe = self.proof.take(now, Millis::try_from(probe_ttl.as_millis()).unwrap_or(MINUTE));
+        Ok(Admitted { at: now, day_end: self.day_end, send_by, probe })
     }
 
-    /// Gives back what a call took that was never sent.
-    pub fn release(&mut self, now: Millis, taken_at: Millis, tokens: u64, day_end: Millis, probe: bool) {
-        let now = self.advance(now);
-        self.take_from_cell(taken_at, 1, tokens);
-        if day_end == self.day_end {
-            self.day_count = self.day_count.saturating_sub(1);
-        }
-        self.pace.release(now);
-        if probe {
-            self.free_probe(taken_at);
-        }
-    }
-
-    /// Corrects the tokens of a call that was sent. Sent is spent: its request stays booked.
+    /// Settles what [`reserve`](Self::reserve) took; true if that made room for somebody.
     ///
-    /// Less than reserved is given back to the cell that holds it, if that is still in the window;
-    /// more is booked now, which expires later than the call itself and so never admits too much.
-    pub fn settle(&mut self, now: Millis, taken_at: Millis, reserved: u64, used: u64) {
+    /// A call that was never sent gives everything back. A call that was sent keeps its request and
+    /// day unit; fewer tokens than reserved are given back to the cell that holds them, more are
+    /// booked now, which expires later than the call itself and so never admits too much. What
+    /// belongs to a window or day that is over changes nothing.
+    pub fn settle(&mut self, now: Millis, taken: &Reservation, disposition: Disposition) -> bool {
         let now = self.advance(now);
-        if used < reserved {
-            self.take_from_cell(taken_at, 0, reserved - used);
-        } else if used > reserved && taken_at + WINDOW > now {
-            self.book(now, 0, used - reserved);
+        self.proof.free(taken.taken_at);
+        match disposition {
+            Disposition::Release => {
+                let is_last = self.window.last() == Some(taken.taken_at);
+                self.window.give_back(now, taken.taken_at, 1, narrow(taken.tokens));
+                if taken.day_end == self.day_end {
+                    self.day_count = self.day_count.saturating_sub(1);
+                }
+                if is_last {
+                    self.pace.unbook();
+                }
+                true
+            }
+            Disposition::Sent { input_tokens, proven } => {
+                let used = input_tokens.unwrap_or(taken.tokens);
+                if used < taken.tokens {
+                    self.window.give_back(now, taken.taken_at, 0, narrow(taken.tokens - used));
+                } else if used > taken.tokens && taken.taken_at + WINDOW > now {
+                    self.window.book(now, 0, narrow(used - taken.tokens));
+                }
+                if proven {
+                    self.proof.prove(taken.taken_at);
+                }
+                taken.probe || used < taken.tokens
+            }
         }
     }
 
-    /// The call that took a probe slot is over.
-    pub fn free_probe(&mut self, taken_at: Millis) {
-        if let Some(slot) = self.probes.iter_mut().find(|slot| slot.started == taken_at && slot.expires > 0) {
-            *slot = Probe::default();
-        }
+    /// The group's scope was blocked without an end named by the provider: it must prove itself
+    /// when it comes back.
+    pub fn doubt(&mut self, now: Millis) {
+        let now = self.advance(now);
+        self.proof.doubt(now);
     }
 
-    /// The group works: more than two calls may be in flight.
-    pub fn prove(&mut self) {
-        self.proven = true;
-        self.probes = Default::default();
+    /// The provider says that the day's requests are used up.
+    /// `since` is when the refused call was leased: the refusal of a day that is over says nothing.
+    pub fn exhaust_day(&mut self, now: Millis, since: Millis) {
+        self.advance(now);
+        self.day_gone |= pacific_day_end(since) == self.day_end;
     }
 
-    /// The group failed in a way that has no end named by the provider.
-    pub fn doubt(&mut self) {
-        self.proven = false;
-    }
-
-    /// A person lifted the block: what the provider said of the day and the pace is forgotten.
+    /// A person lifted the block: what the provider said of limits, day and pace is forgotten.
     pub fn forgive(&mut self) {
         self.day_gone = false;
+        self.learned = LearnedLimits::default();
         self.pace = Pace::default();
     }
 
     /// The provider named a limit. It only lowers ours, and for 24 h.
     pub fn learn(&mut self, now: Millis, limit: LearnedLimit) {
-        let now = self.advance(now);
-        if let Some(value) = limit.value.filter(|value| *value > 0) {
-            self.learned[slot(limit.quota)] = Learned { value, until: now + LEARNED_FOR };
+        let until = self.advance(now) + LEARNED_FOR;
+        let Some(value) = limit.value.filter(|value| *value > 0) else { return };
+        match limit.quota {
+            Quota::RequestsPerMinute => self.learned.rpm = Learned { value: narrow(value), until },
+            Quota::TokensPerMinute => self.learned.tpm = Learned { value, until },
+            Quota::RequestsPerDay => self.learned.rpd = Learned { value: narrow(value), until },
         }
     }
 
-    /// The provider says that the day's requests are used up.
-    /// `since` is when the refused call was leased: the refusal of a day that is over says nothing.
-    pub fn day_gone(&mut self, now: Millis, since: Millis) {
-        self.advance(now);
-        self.day_gone |= pacific_day_end(since) == self.day_end;
-    }
-
-    /// The provider refused for the minute. If these books had expected that, nothing changes;
-    /// otherwise the group is paced more strictly. `true` if it was.
-    pub fn tighten(&mut self, now: Millis, limits: Limits) -> bool {
+    /// The provider refused for the minute a call that was leased at `since`. If these books had
+    /// expected that, nothing changes; otherwise the group is paced more strictly. `true` if it was.
+    pub fn tighten(&mut self, now: Millis, limits: Limits, since: Millis) -> bool {
         let now = self.advance(now);
         let limits = self.effective(limits, now);
-        let over = |used: u64, limit: Option<u64>| limit.is_some_and(|limit| used > limit);
-        if over(self.requests, limits.rpm.map(u64::from)) || over(self.tokens, limits.tpm) {
-            return false;
+        let expected = limits.rpm.is_some_and(|rpm| self.window.requests > rpm)
+            || limits.tpm.is_some_and(|tpm| self.window.tokens > tpm);
+        match limits.rpm.filter(|rpm| *rpm > 0) {
+            Some(rpm) if !expected => self.pace.tighten(now, rpm, since + self.ahead),
+            _ => false,
         }
-        let Some(rpm) = limits.rpm.filter(|rpm| *rpm > 0) else { return false };
-        self.pace.tighten(now, rpm);
-        true
     }
 
     /// Usage as of `now`, without changing anything.
@@ -203,8 +200,8 @@ impl QuotaRecord {
         let now = copy.advance(now);
         let effective = copy.effective(limits, now);
         GroupUsage {
-            minute_requests: u32::try_from(copy.requests).unwrap_or(u32::MAX),
-            minute_tokens: copy.tokens,
+            minute_requests: copy.window.requests,
+            minute_tokens: copy.window.tokens,
             day_requests: copy.day_count,
             day_end: copy.day_end,
             effective,
@@ -212,40 +209,52 @@ impl QuotaRecord {
         }
     }
 
-    /// Moves the record's time, never back; drops what has left the window and the day.
-    fn advance(&mut self, now: Millis) -> Millis {
-        let now = now.max(self.last_now);
-        self.last_now = now;
-        while let Some(cell) = self.cells.front().filter(|cell| cell.last + WINDOW <= now) {
-            self.requests -= u64::from(cell.requests);
-            self.tokens -= cell.tokens;
-            self.cells.pop_front();
+    /// From then on the record says nothing but that the group was proven once, and is dropped.
+    pub fn kept_until(&self) -> Millis {
+        let minute = self.window.last().map_or(0, |last| last + WINDOW);
+        let [rpm, tpm, rpd] = self.learned.untils();
+        let last = [minute, rpm, tpm, rpd, self.pace.over_at()].into_iter().max().unwrap_or(0);
+        last.saturating_sub(self.ahead).max(self.day_end)
+    }
+
+    /// The record's time at a wall time, after dropping what has left the window and the day.
+    ///
+    /// While the clock is back by less than a window the record's time stands still. Were it back by
+    /// hours that would shut the group for hours: then the record's time goes on from where it was.
+    fn advance(&mut self, wall: Millis) -> Millis {
+        if wall + self.ahead + WINDOW < self.last_now {
+            self.ahead = self.last_now - wall;
         }
-        if now >= self.day_end {
-            self.day_end = pacific_day_end(now);
-            self.day_count = 0;
-            self.day_gone = false;
-        } else if self.day_end > now + 25 * 3600 * 1000 {
-            self.day_end = pacific_day_end(now); // a clock that was far ahead wrote it
-        }
-        if !self.proven
-            && self.probes.iter().any(|slot| slot.expires > 0 && slot.started + PROVEN_AFTER <= now)
-        {
-            self.prove();
-        }
-        self.pace.recover(now);
+        let now = self.last_now.max(wall + self.ahead);
+        self.pass_to(now);
         now
     }
 
-    /// What keeps a request out, if anything; the constraint that ends last decides.
+    fn pass_to(&mut self, now: Millis) {
+        self.last_now = now;
+        self.window.advance(now);
+        let wall = now - self.ahead;
+        if wall >= self.day_end {
+            self.day_end = pacific_day_end(wall);
+            self.day_count = 0;
+            self.day_gone = false;
+        } else if self.day_end > wall + LONGEST_DAY {
+            self.day_end = pacific_day_end(wall); // what was counted still counts
+        }
+        self.proof.advance(now);
+        self.pace.advance(now);
+    }
+
+    /// What keeps a request out, if anything, as the limits are now, in the record's time; the
+    /// constraint that ends last decides.
     fn denied(&self, now: Millis, tokens: u64, limits: Limits) -> Option<Denied> {
+        let limits = self.effective(limits, now);
         let mut worst: Option<Denied> = None;
         let mut keep = |not_before: Option<Millis>, reason: Reason| {
-            let later = match (&worst, not_before) {
-                (None, _) => true,
-                (Some(Denied { not_before: None, .. }), _) => false,
-                (Some(_), None) => true,
-                (Some(Denied { not_before: Some(old), .. }), Some(new)) => new > *old,
+            let later = match worst.map(|worst| worst.not_before) {
+                None => true,
+                Some(None) => false,
+                Some(Some(old)) => not_before.is_none_or(|new| new > old),
             };
             if later {
                 worst = Some(Denied { not_before, reason });
@@ -254,92 +263,58 @@ impl QuotaRecord {
         if limits.forbids_everything() {
             keep(None, Reason::LimitZero);
         }
-        if let Some(tpm) = limits.tpm
-            && self.tokens + tokens > tpm
-        {
-            match self.when_freed(0, (self.tokens + tokens - tpm, tokens > tpm)) {
-                Some(at) => keep(Some(at), Reason::MinuteTokens),
-                None => keep(None, Reason::TooLarge),
+        if let Some(tpm) = limits.tpm {
+            if tokens > tpm.min(u32::MAX.into()) {
+                keep(None, Reason::TooLarge);
+            } else if self.window.tokens + tokens > tpm {
+                keep(self.window.freed_at(0, self.window.tokens + tokens - tpm), Reason::MinuteTokens);
             }
         }
-        if let Some(rpm) = limits.rpm.map(u64::from)
-            && self.requests >= rpm
-            && rpm > 0
+        if let Some(rpm) = limits.rpm.filter(|rpm| *rpm > 0)
+            && self.window.requests >= rpm
         {
-            keep(self.when_freed(self.requests + 1 - rpm, (0, false)), Reason::MinuteRequests);
+            let surplus = u64::from(self.window.requests - rpm) + 1;
+            keep(self.window.freed_at(surplus, 0), Reason::MinuteRequests);
         }
         if self.day_gone || limits.rpd.is_some_and(|rpd| self.day_count >= rpd) {
-            keep(Some(self.day_end), Reason::DayQuota);
+            keep(Some(self.day_end + self.ahead), Reason::DayQuota);
         }
         if let Some(at) = self.pace.not_before(limits.rpm).filter(|at| *at > now) {
             keep(Some(at), Reason::Pace);
         }
-        if !self.proven && self.probes.iter().all(|slot| slot.expires > now) {
-            let first = self.probes.iter().map(|slot| slot.expires.min(slot.started + PROVEN_AFTER)).min();
-            keep(first, Reason::Probing);
+        if let Some(at) = self.proof.ready_at(now) {
+            keep(Some(at), Reason::Probing);
         }
         worst
     }
 
-    /// When so many requests and tokens have left the window; `None` if they never will.
-    fn when_freed(&self, requests: u64, (tokens, too_large): (u64, bool)) -> Option<Millis> {
-        if too_large {
-            return None;
-        }
-        let (mut freed_requests, mut freed_tokens) = (0, 0);
-        for cell in &self.cells {
-            freed_requests += u64::from(cell.requests);
-            freed_tokens += cell.tokens;
-            if freed_requests >= requests && freed_tokens >= tokens {
-                return Some(cell.last + WINDOW);
+    /// Brings a refusal forward if a learned limit or a step of the pace ends before it and lets
+    /// the request in earlier.
+    fn when_relaxed(&self, now: Millis, tokens: u64, limits: Limits, mut denied: Denied) -> Denied {
+        let mut later = (now, None::<Self>);
+        loop {
+            let record = later.1.as_ref().unwrap_or(self);
+            let relaxed = record.learned.untils().into_iter().chain(record.pace.relaxed_at());
+            let Some(at) = relaxed.filter(|at| *at > later.0).min() else { return denied };
+            if denied.not_before.is_some_and(|known| known <= at) {
+                return denied;
             }
-        }
-        None
-    }
-
-    fn book(&mut self, now: Millis, requests: u32, tokens: u64) {
-        self.requests += u64::from(requests);
-        self.tokens += tokens;
-        match self.cells.back_mut().filter(|cell| now - cell.first <= WINDOW / CELLS) {
-            Some(cell) => {
-                cell.last = now;
-                cell.requests += requests;
-                cell.tokens += tokens;
+            let mut record = later.1.unwrap_or_else(|| self.clone());
+            record.pass_to(at);
+            match record.denied(at, tokens, limits) {
+                Some(still) => denied = still,
+                None => return Denied { not_before: Some(at), ..denied },
             }
-            None => self.cells.push_back(Cell { first: now, last: now, requests, tokens }),
+            later = (at, Some(record));
         }
-    }
-
-    fn take_from_cell(&mut self, taken_at: Millis, requests: u32, tokens: u64) {
-        let Some(cell) = self.cells.iter_mut().find(|cell| cell.first <= taken_at && taken_at <= cell.last)
-        else {
-            return; // it has left the window already
-        };
-        let (requests, tokens) = (requests.min(cell.requests), tokens.min(cell.tokens));
-        cell.requests -= requests;
-        cell.tokens -= tokens;
-        self.requests -= u64::from(requests);
-        self.tokens -= tokens;
     }
 
     fn effective(&self, limits: Limits, now: Millis) -> Limits {
-        let value = |quota| {
-            let learned = self.learned[slot(quota)];
-            (learned.until > now).then_some(learned.value)
-        };
-        let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        limits.lowest(Limits::new(
-            value(Quota::RequestsPerMinute).map(narrow),
-            value(Quota::TokensPerMinute),
-            value(Quota::RequestsPerDay).map(narrow),
-        ))
+        let LearnedLimits { rpm, tpm, rpd } = self.learned;
+        limits.lowest(Limits::new(rpm.at(now), tpm.at(now), rpd.at(now)))
     }
 }
 
-fn slot(quota: Quota) -> usize {
-    match quota {
-        Quota::RequestsPerMinute => 0,
-        Quota::TokensPerMinute => 1,
-        Quota::RequestsPerDay => 2,
-    }
+fn narrow(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
 }

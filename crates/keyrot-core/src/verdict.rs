@@ -117,7 +117,7 @@ impl PoolState {
             judgement.verdicts.push(Verdict::Learn { group: Arc::clone(call.group), limit });
             if limit.quota != Quota::RequestsPerDay {
                 let group = Arc::clone(call.group);
-                judgement.verdicts.push(Verdict::Tighten { group, limits: call.limits });
+                judgement.verdicts.push(Verdict::Tighten { group, limits: call.limits, since: call.since });
             }
         }
         judgement
