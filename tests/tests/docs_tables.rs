@@ -92,14 +92,35 @@ fn messages_in_source() -> BTreeSet<String> {
                 if !["error", "warn", "info", "debug", "trace", "debug_span", "info_span"].contains(&level) {
                     continue;
                 }
-                let (arguments, _) = arguments.split_once(";").expect("a call ends");
-                let texts: Vec<&str> = arguments.split('"').skip(1).step_by(2).collect();
+                let texts = texts_of_call(arguments);
                 let place = if level.ends_with("_span") { texts.first() } else { texts.last() };
-                messages.insert((*place.expect("a message")).to_owned());
+                let message = *place.expect("a message");
+                if !message.starts_with('{') {
+                    messages.insert(message.to_owned()); // the others pass on a text that is documented elsewhere
+                }
             }
         }
     }
     messages
+}
+
+/// The string literals up to the parenthesis that closes the call.
+fn texts_of_call(arguments: &str) -> Vec<&str> {
+    let mut depth = 1;
+    let mut texts = Vec::new();
+    for (number, part) in arguments.split('"').enumerate() {
+        if number % 2 == 1 {
+            texts.push(part);
+            continue;
+        }
+        for parenthesis in part.chars().filter(|character| "()".contains(*character)) {
+            depth += if parenthesis == '(' { 1 } else { -1 };
+            if depth == 0 {
+                return texts;
+            }
+        }
+    }
+    texts
 }
 
 #[test]
