@@ -5,6 +5,8 @@
 
 pub mod counting;
 pub mod docs;
+#[cfg(doctest)]
+mod docs_examples;
 pub mod four_keys;
 pub mod over_http;
 pub mod record;

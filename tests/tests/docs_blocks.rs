@@ -57,3 +57,22 @@ fn read_as_keys_file(block: &Block) {
     let keys = KeySet::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", block.place));
     assert!(!keys.is_empty(), "{}: holds no key", block.place);
 }
+
+#[test]
+fn every_page_with_rust_is_compiled() {
+    let of_this_package = docs::page("tests/src/docs_examples.rs").text;
+    let of_strategy_gen = docs::page("crates/strategy-gen/src/lib.rs").text;
+    for page in pages() {
+        let compiled = match page.path.strip_suffix("/README.md") {
+            Some(folder) => {
+                docs::page(format!("{folder}/src/lib.rs")).text.contains("include_str!(\"../README.md\")")
+            }
+            None => {
+                let include = format!("/{}\")", page.path);
+                of_this_package.contains(&include) || of_strategy_gen.contains(&include)
+            }
+        };
+        let rust = page.blocks().iter().filter(|block| block.language == "rust").count();
+        assert!(rust == 0 || compiled, "{}: nobody compiles its {rust} blocks of Rust", page.path);
+    }
+}
