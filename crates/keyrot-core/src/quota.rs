@@ -17,8 +17,9 @@ use crate::window::{MINUTE, WINDOW, Window};
 const SEND_WITHIN: Millis = 500;
 /// How long a limit that the provider named is believed.
 const LEARNED_FOR: Millis = 24 * 3600 * 1000;
-/// No day is longer; a day that ends later was written by a clock that was far ahead.
-const LONGEST_DAY: Millis = 25 * 3600 * 1000;
+/// A day that ends later was written by a clock that was wrong by more than a day. Until then the
+/// day stays: if it were given up, what was counted of it would be forgotten.
+const FURTHEST_DAY_END: Millis = (25 + 24) * 3600 * 1000;
 
 /// A limit named by the provider, and until when it is believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -238,7 +239,7 @@ impl QuotaRecord {
             self.day_end = pacific_day_end(wall);
             self.day_count = 0;
             self.day_gone = false;
-        } else if self.day_end > wall + LONGEST_DAY {
+        } else if self.day_end > wall + FURTHEST_DAY_END {
             self.day_end = pacific_day_end(wall); // what was counted still counts
         }
         self.proof.advance(now);
