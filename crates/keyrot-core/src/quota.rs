@@ -11,6 +11,7 @@ use crate::limit::{Disposition, GroupUsage, Millis, Reservation};
 use crate::outcome::{LearnedLimit, Quota, Reason};
 use crate::pace::Pace;
 use crate::proof::Proof;
+use crate::record_bytes::LARGEST;
 use crate::window::{MINUTE, WINDOW, Window};
 
 /// A reservation is sent within this time, or it no longer covers the provider's window.
@@ -177,7 +178,7 @@ impl QuotaRecord {
         let Some(value) = limit.value.filter(|value| *value > 0) else { return };
         match limit.quota {
             Quota::RequestsPerMinute => self.learned.rpm = Learned { value: narrow(value), until },
-            Quota::TokensPerMinute => self.learned.tpm = Learned { value, until },
+            Quota::TokensPerMinute => self.learned.tpm = Learned { value: value.min(LARGEST), until },
             Quota::RequestsPerDay => self.learned.rpd = Learned { value: narrow(value), until },
         }
     }

@@ -194,6 +194,9 @@ fn run(steps: Vec<Step>, limits: Limits) {
             Step::Doubt => record.doubt(wall),
             Step::DayGone => record.exhaust_day(wall, wall),
         }
+        let stored = record.to_bytes();
+        assert_eq!(QuotaRecord::from_bytes(&stored).unwrap(), record);
+        assert!(stored.len() <= 113 + 64 * 12, "{} bytes", stored.len());
     }
 }
 
