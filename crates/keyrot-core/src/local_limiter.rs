@@ -1,7 +1,7 @@
 //! The limiter of one process: the books in memory. Also the reference that every other limiter is
 //! held against.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
@@ -10,15 +10,16 @@ use async_trait::async_trait;
 
 use crate::clock::Clock;
 use crate::limit::{
-    Ask, Candidate, Grant, Group, LimiterError, Millis, RateLimiter, Refusal, Reservation, Reserved,
-    ScopeChange, SettleBatch, Settled, Settlement, Snapshot, Span, Verdict,
+    Ask, Candidate, Disposition, Grant, Group, LimiterError, Millis, RateLimiter, Refusal, Reservation,
+    Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot, Span, Verdict,
 };
-use crate::outcome::Scope;
+use crate::map::Map;
+use crate::outcome::{Reason, Scope};
 use crate::quota::QuotaRecord;
 use crate::scope::{KEPT_FOR, ScopeRecord};
 
-/// How many batches of one issuer are remembered to recognise a repeat.
-const REMEMBERED_BATCHES: usize = 1024;
+/// How many batches of one issuer are remembered to recognise a repeat; older ones count as seen.
+const REMEMBERED_BATCHES: u64 = 1024;
 /// How long the batches of an issuer that has fallen silent are remembered: as long as a repeat could
 /// still give back something of the same day.
 const ISSUER_KEPT_FOR: Millis = 25 * 3600 * 1000;
@@ -40,13 +41,13 @@ impl fmt::Debug for LocalLimiter {
 
 #[derive(Default)]
 struct Books {
-    groups: HashMap<Arc<Group>, QuotaRecord>,
-    scopes: HashMap<Scope, ScopeEntry>,
+    groups: Map<Arc<Group>, Account>,
+    scopes: Map<Scope, ScopeEntry>,
     /// Scopes by the generation of their last change.
     changes: BTreeMap<u64, Scope>,
     generation: u64,
     reservations: u64,
-    issuers: HashMap<u64, Issuer>,
+    issuers: Map<u64, Issuer>,
     swept_at: Millis,
 }
 
@@ -58,25 +59,74 @@ struct ScopeEntry {
     changed_at: Millis,
 }
 
-/// The batches that one issuer has sent.
+/// The books of a group, and who was turned away since somebody was last told of room.
+#[derive(Default)]
+struct Account {
+    record: QuotaRecord,
+    turned_away: TurnedAway,
+}
+
+#[derive(Default)]
+struct TurnedAway {
+    for_tokens: bool,
+    for_probes: bool,
+    for_another_reason: bool,
+}
+
+impl TurnedAway {
+    fn note(&mut self, reason: Reason) {
+        match reason {
+            Reason::MinuteTokens => self.for_tokens = true,
+            Reason::Probing => self.for_probes = true,
+            _ => self.for_another_reason = true,
+        }
+    }
+
+    /// True if what was settled made room for somebody who was turned away.
+    fn may_return(&mut self, settled: &Settlement) -> bool {
+        let may = match settled.disposition {
+            Disposition::Release => self.for_tokens || self.for_probes || self.for_another_reason,
+            Disposition::Sent { input_tokens, .. } => {
+                let fewer = input_tokens.is_some_and(|used| used < settled.reservation.tokens);
+                fewer && self.for_tokens || settled.reservation.probe && self.for_probes
+            }
+        };
+        if may {
+            *self = Self::default();
+        }
+        may
+    }
+}
+
+/// The latest batches that one issuer has sent: bit `number % REMEMBERED_BATCHES` of `seen`.
 #[derive(Default)]
 struct Issuer {
-    /// Every number below counts as seen.
-    floor: u64,
-    seen: BTreeSet<u64>,
+    newest: Option<u64>,
+    seen: [u64; (REMEMBERED_BATCHES / 64) as usize],
     heard_at: Millis,
 }
 
 impl Issuer {
     /// True the first time a batch is seen.
     fn is_new(&mut self, number: u64) -> bool {
-        let new = number >= self.floor && self.seen.insert(number);
-        if self.seen.len() > REMEMBERED_BATCHES
-            && let Some(oldest) = self.seen.pop_first()
-        {
-            self.floor = oldest + 1;
+        let newest = *self.newest.get_or_insert(number);
+        if number + REMEMBERED_BATCHES <= newest {
+            return false;
         }
+        if number > newest {
+            for passed in (newest + 1..=number).take(REMEMBERED_BATCHES as usize) {
+                self.seen[Self::word(passed)] &= !(1 << (passed % 64));
+            }
+            self.newest = Some(number);
+        }
+        let (word, bit) = (Self::word(number), 1 << (number % 64));
+        let new = self.seen[word] & bit == 0;
+        self.seen[word] |= bit;
         new
+    }
+
+    fn word(number: u64) -> usize {
+        (number % REMEMBERED_BATCHES / 64) as usize
     }
 }
 
@@ -102,11 +152,11 @@ impl Books {
         reply: &mut Reserved,
     ) {
         for (candidate_index, candidate) in candidates.iter().enumerate() {
-            let record = match self.groups.get_mut(&candidate.group) {
-                Some(record) => record,
+            let account = match self.groups.get_mut(&candidate.group) {
+                Some(account) => account,
                 None => self.groups.entry(Arc::clone(&candidate.group)).or_default(),
             };
-            match record.reserve(now, ask.tokens, candidate.limits, ask.probe_ttl) {
+            match account.record.reserve(now, ask.tokens, candidate.limits, ask.probe_ttl) {
                 Ok(admitted) => {
                     self.reservations += 1;
                     let reservation = Reservation::new(
@@ -125,20 +175,24 @@ impl Books {
                     });
                     return;
                 }
-                Err(denied) => reply.refused.push(Refusal {
-                    ask: index,
-                    candidate: candidate_index,
-                    not_before: denied.not_before,
-                    reason: denied.reason,
-                }),
+                Err(denied) => {
+                    account.turned_away.note(denied.reason);
+                    reply.refused.push(Refusal {
+                        ask: index,
+                        candidate: candidate_index,
+                        not_before: denied.not_before,
+                        reason: denied.reason,
+                    });
+                }
             }
         }
     }
 
     fn settle_one(&mut self, now: Millis, settlement: &Settlement) -> Option<Arc<Group>> {
         let taken = &settlement.reservation;
-        let record = self.groups.get_mut(&taken.group)?;
-        record.settle(now, taken, settlement.disposition).then(|| Arc::clone(&taken.group))
+        let account = self.groups.get_mut(&taken.group)?;
+        account.record.settle(now, taken, settlement.disposition);
+        account.turned_away.may_return(settlement).then(|| Arc::clone(&taken.group))
     }
 
     fn apply(&mut self, now: Millis, verdict: &Verdict, batch: &SettleBatch) {
@@ -148,7 +202,7 @@ impl Books {
                     record.block(now, *since, *reason, *span, batch.backoff, batch.jitter)
                 });
                 if let Some(group) = scope.group() {
-                    let record = self.groups.entry(Arc::new(group)).or_default();
+                    let Account { record, .. } = self.groups.entry(Arc::new(group)).or_default();
                     if changed.is_some_and(|record| record.must_probe) {
                         record.doubt(now);
                     }
@@ -168,10 +222,10 @@ impl Books {
                 self.change(now, scope, |record| record.clear(*since));
             }
             Verdict::Learn { group, limit } => {
-                self.groups.entry(Arc::clone(group)).or_default().learn(now, *limit);
+                self.groups.entry(Arc::clone(group)).or_default().record.learn(now, *limit);
             }
             Verdict::Tighten { group, limits, since } => {
-                self.groups.entry(Arc::clone(group)).or_default().tighten(now, *limits, *since);
+                self.groups.entry(Arc::clone(group)).or_default().record.tighten(now, *limits, *since);
             }
         }
     }
@@ -210,7 +264,7 @@ impl Books {
             return;
         }
         self.swept_at = now;
-        self.groups.retain(|_, record| record.kept_until() > now);
+        self.groups.retain(|_, account| account.record.kept_until() > now);
         self.scopes.retain(|_, entry| entry.changed_at + KEPT_FOR > now);
         self.changes.retain(|_, scope| self.scopes.contains_key(scope));
         self.issuers.retain(|_, issuer| issuer.heard_at + ISSUER_KEPT_FOR > now);
@@ -255,7 +309,11 @@ impl RateLimiter for LocalLimiter {
         let (books, now) = self.open();
         let unused = QuotaRecord::default();
         let usage = |candidate: &Candidate| {
-            books.groups.get(&candidate.group).unwrap_or(&unused).usage(now, candidate.limits)
+            books
+                .groups
+                .get(&candidate.group)
+                .map_or(&unused, |account| &account.record)
+                .usage(now, candidate.limits)
         };
         Ok(Snapshot {
             now,
@@ -266,8 +324,8 @@ impl RateLimiter for LocalLimiter {
 
     async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
         let (mut books, now) = self.open();
-        if let Some(record) = scope.group().and_then(|group| books.groups.get_mut(&group)) {
-            record.forgive();
+        if let Some(account) = scope.group().and_then(|group| books.groups.get_mut(&group)) {
+            account.record.forgive();
         }
         if books.scopes.contains_key(scope) {
             books.change(now, scope, |record| {
@@ -289,15 +347,15 @@ mod tests {
     use crate::outcome::Reason;
 
     #[test]
-    fn an_issuer_is_remembered_in_bounds_and_never_forgets_a_repeat() {
+    fn no_batch_of_an_issuer_is_new_twice() {
         let mut issuer = Issuer::default();
         for number in 0..5_000 {
             assert!(issuer.is_new(number));
             assert!(!issuer.is_new(number / 2) && !issuer.is_new(number));
-            assert!(issuer.seen.len() <= REMEMBERED_BATCHES);
         }
         assert!(!issuer.is_new(0));
-        assert!(issuer.is_new(7_000) && issuer.is_new(6_000) && !issuer.is_new(7_000));
+        assert!(issuer.is_new(7_000) && issuer.is_new(6_500) && !issuer.is_new(7_000));
+        assert!(!issuer.is_new(5_976), "too old to tell");
     }
 
     #[tokio::test]

@@ -43,7 +43,7 @@ pub struct Refusal {
     earliest: Tick,
     limiting: Limiting,
     /// Units that were ready but passed over, by the last reason for it.
-    passed_over: Option<(Reason, usize)>,
+    passed_over: Option<(Reason, u32)>,
 }
 
 /// A [`Refusal`] in words.
@@ -133,17 +133,24 @@ impl PoolState {
                 None => return Plan::NoMatch,
             },
         };
-        let mut passed = Passed { out: Vec::new(), refusal: Refusal::of(view) };
         if let Some(until) = self.host.gate.blocked(now) {
-            passed.over(until, Limiting::Host, Reason::HostSuspected);
-            return Plan::Refused(passed.refusal);
+            return Plan::Refused(Refusal::of(view).because(until, Limiting::Host, Reason::HostSuspected));
         }
-        if let Some(model) = self.views.get(view).model
+        let looked_at = self.views.get(view);
+        if let Some(model) = looked_at.model
             && let Some(until) = self.models[model as usize].evidence.breaker.blocked(now)
         {
-            passed.over(until, Limiting::Model(model), Reason::ModelOverloaded);
-            return Plan::Refused(passed.refusal);
+            let limiting = Limiting::Model(model);
+            return Plan::Refused(Refusal::of(view).because(until, limiting, Reason::ModelOverloaded));
         }
+        if !looked_at.wake(now) {
+            let (earliest, limiting) = match looked_at.next_ready() {
+                Some((at, group)) => (at, Limiting::Group(group)),
+                None => (NEVER, Limiting::Nothing),
+            };
+            return Plan::Refused(Refusal { view, earliest, limiting, passed_over: None });
+        }
+        let mut passed = Passed { out: Vec::new(), refusal: Refusal::of(view) };
         let choice = self.draw(request.input_tokens, tried, now, rng, &mut passed);
         self.put_back(view, &passed.out);
         match choice {
@@ -173,7 +180,6 @@ impl PoolState {
         let wary = view.model.is_none() && models.iter().any(|model| model.evidence.breaker.is_suspicious());
         let plain = tried.is_empty() && !wary;
         for (tier_number, tier) in (0_u32..).zip(&mut view.tiers) {
-            tier.roster.wake(now);
             while let Some(unit) = tier.roster.draw(rng) {
                 let hot = tier.hot[unit as usize];
                 if plain && hot.key != SEVERAL && !hot.sized {
@@ -183,9 +189,11 @@ impl PoolState {
                 let breaker = models[slot.model as usize].evidence.breaker.blocked(now);
                 let too_big = slot.too_big.filter(|(size, until)| *until > now && *size <= tokens);
                 if let Some(until) = breaker {
-                    passed.over(until, Limiting::Model(slot.model), Reason::ModelOverloaded);
+                    let limiting = Limiting::Model(slot.model);
+                    passed.refusal = passed.refusal.because(until, limiting, Reason::ModelOverloaded);
                 } else if let Some((_, until)) = too_big {
-                    passed.over(until, Limiting::Group(hot.group), Reason::MinuteTokens);
+                    let limiting = Limiting::Group(hot.group);
+                    passed.refusal = passed.refusal.because(until, limiting, Reason::MinuteTokens);
                 } else if !tried.groups.contains(&slot.group) {
                     let members = &mut tier.units[unit as usize].keys;
                     let place = (tier_number, unit);
@@ -214,7 +222,7 @@ impl PoolState {
     pub(crate) fn describe(&mut self, refusal: Refusal) -> Described {
         let mut counts = self.views.get(refusal.view).counts();
         if let Some((reason, keys)) = refusal.passed_over {
-            *counts.entry(reason).or_default() += keys;
+            *counts.entry(reason).or_default() += keys as usize;
         }
         let limiting = match refusal.limiting {
             Limiting::Group(group) => Some(self.groups[group as usize].group.scope()),
@@ -271,14 +279,13 @@ impl Refusal {
     fn of(view: u32) -> Self {
         Self { view, earliest: NEVER, limiting: Limiting::Nothing, passed_over: None }
     }
-}
 
-impl Passed {
-    fn over(&mut self, until: Tick, limiting: Limiting, reason: Reason) {
-        let refusal = &mut self.refusal;
-        if until < refusal.earliest {
-            (refusal.earliest, refusal.limiting) = (until, limiting);
+    /// Adds an obstacle that a ready unit met.
+    fn because(mut self, until: Tick, limiting: Limiting, reason: Reason) -> Self {
+        if until < self.earliest {
+            (self.earliest, self.limiting) = (until, limiting);
         }
-        refusal.passed_over = Some((reason, refusal.passed_over.map_or(0, |(_, keys)| keys) + 1));
+        self.passed_over = Some((reason, self.passed_over.map_or(0, |(_, units)| units) + 1));
+        self
     }
 }

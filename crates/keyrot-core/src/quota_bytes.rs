@@ -26,7 +26,7 @@ impl QuotaRecord {
         let Self { last_now, ahead, window, day_end, day_count, day_gone, proof, learned, pace } = self;
         let mut to = Writer(Vec::with_capacity(HEADER + CELL * window.cells.len()));
         to.u8(VERSION);
-        to.u8(u8::from(*day_gone) * DAY_GONE | u8::from(proof.proven) * PROVEN);
+        to.u8((u8::from(*day_gone) * DAY_GONE) | (u8::from(proof.proven) * PROVEN));
         to.u48(*last_now);
         to.u48(*ahead);
         to.u48(window.begun);
