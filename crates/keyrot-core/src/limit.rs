@@ -68,7 +68,7 @@ pub struct Ask {
 pub struct Reservation {
     /// Where it was taken.
     pub group: Arc<Group>,
-    /// When; also names the window.
+    /// When, by the record's own time, which never goes back; also names the window.
     pub taken_at: Millis,
     /// Input tokens taken.
     pub tokens: u64,

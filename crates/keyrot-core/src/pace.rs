@@ -82,11 +82,6 @@ impl Pace {
         Some(Duration::from_micros(interval_us(self.steps, rpm).into()))
     }
 
-    pub(crate) fn rewind(&mut self, by: Millis) {
-        self.stepped_at = self.stepped_at.saturating_sub(by);
-        self.due_us = self.due_us.saturating_sub(by * 1000);
-    }
-
     fn paced(&self, rpm: Option<u32>) -> Option<u32> {
         rpm.filter(|rpm| self.steps > 0 && *rpm > 0)
     }

@@ -80,13 +80,6 @@ impl Proof {
         self.doubted_at = now;
     }
 
-    pub(crate) fn rewind(&mut self, by: Millis) {
-        self.doubted_at = self.doubted_at.saturating_sub(by);
-        for slot in &mut self.slots {
-            slot.started = slot.started.saturating_sub(by);
-        }
-    }
-
     fn establish(&mut self) {
         *self = Self { proven: true, ..Self::default() };
     }

@@ -11,14 +11,16 @@ use crate::limit::{Disposition, GroupUsage, Millis, Reservation};
 use crate::outcome::{LearnedLimit, Quota, Reason};
 use crate::pace::Pace;
 use crate::proof::Proof;
+use crate::record_bytes::LARGEST;
 use crate::window::{MINUTE, WINDOW, Window};
 
 /// A reservation is sent within this time, or it no longer covers the provider's window.
 const SEND_WITHIN: Millis = 500;
 /// How long a limit that the provider named is believed.
 const LEARNED_FOR: Millis = 24 * 3600 * 1000;
-/// No day is longer; a day that ends later was written by a clock that was far ahead.
-const LONGEST_DAY: Millis = 25 * 3600 * 1000;
+/// A day that ends later was written by a clock that was wrong by more than a day. Until then the
+/// day stays: if it were given up, what was counted of it would be forgotten.
+const FURTHEST_DAY_END: Millis = (25 + 24) * 3600 * 1000;
 
 /// A limit named by the provider, and until when it is believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,8 +52,10 @@ impl LearnedLimits {
 /// What every limiter stores of a (project, model). It is forgotten at [`kept_until`](Self::kept_until).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuotaRecord {
-    /// The record's time. A clock that goes back by less than a window stands still meanwhile.
+    /// The record's time, which never goes back; every time in the record but the day's end is of it.
     pub(crate) last_now: Millis,
+    /// How far that is ahead of the wall clock, because the clock was put back far.
+    pub(crate) ahead: Millis,
     pub(crate) window: Window,
     pub(crate) day_end: Millis,
     pub(crate) day_count: u32,
@@ -65,7 +69,8 @@ pub struct QuotaRecord {
 /// A request that found room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// When it was booked: the record's time.
+    /// When it was booked. Two reservations of a record never disagree on which came first, whatever
+    /// the clock does.
     pub at: Millis,
     /// The end of the day that was charged.
     pub day_end: Millis,
@@ -100,7 +105,8 @@ impl QuotaRecord {
         let send_by = now + SEND_WITHIN;
         let now = self.advance(now);
         if let Some(denied) = self.denied(now, tokens, limits) {
-            return Err(self.when_relaxed(now, tokens, limits, denied));
+            let Denied { not_before, reason } = self.when_relaxed(now, tokens, limits, denied);
+            return Err(Denied { not_before: not_before.map(|at| at - self.ahead), reason });
         }
         self.window.book(now, 1, narrow(tokens));
         self.day_count = self.day_count.saturating_add(1);
@@ -172,7 +178,7 @@ impl QuotaRecord {
         let Some(value) = limit.value.filter(|value| *value > 0) else { return };
         match limit.quota {
             Quota::RequestsPerMinute => self.learned.rpm = Learned { value: narrow(value), until },
-            Quota::TokensPerMinute => self.learned.tpm = Learned { value, until },
+            Quota::TokensPerMinute => self.learned.tpm = Learned { value: value.min(LARGEST), until },
             Quota::RequestsPerDay => self.learned.rpd = Learned { value: narrow(value), until },
         }
     }
@@ -185,7 +191,7 @@ impl QuotaRecord {
         let expected = limits.rpm.is_some_and(|rpm| self.window.requests > rpm)
             || limits.tpm.is_some_and(|tpm| self.window.tokens > tpm);
         match limits.rpm.filter(|rpm| *rpm > 0) {
-            Some(rpm) if !expected => self.pace.tighten(now, rpm, since),
+            Some(rpm) if !expected => self.pace.tighten(now, rpm, since + self.ahead),
             _ => false,
         }
     }
@@ -209,42 +215,40 @@ impl QuotaRecord {
     pub fn kept_until(&self) -> Millis {
         let minute = self.window.last().map_or(0, |last| last + WINDOW);
         let [rpm, tpm, rpd] = self.learned.untils();
-        [minute, self.day_end, rpm, tpm, rpd, self.pace.over_at()].into_iter().max().unwrap_or(0)
+        let last = [minute, rpm, tpm, rpd, self.pace.over_at()].into_iter().max().unwrap_or(0);
+        last.saturating_sub(self.ahead).max(self.day_end)
     }
 
-    /// Moves the record's time and drops what has left the window and the day.
+    /// The record's time at a wall time, after dropping what has left the window and the day.
     ///
-    /// Time never goes back inside a record. If the clock did by more than a window, which would
-    /// stop the group for long, all times move back with it: the calls stay as old as they were.
-    fn advance(&mut self, now: Millis) -> Millis {
-        if now + WINDOW < self.last_now {
-            self.rewind(self.last_now - now);
+    /// While the clock is back by less than a window the record's time stands still. Were it back by
+    /// hours that would shut the group for hours: then the record's time goes on from where it was.
+    fn advance(&mut self, wall: Millis) -> Millis {
+        if wall + self.ahead + WINDOW < self.last_now {
+            self.ahead = self.last_now - wall;
         }
-        let now = now.max(self.last_now);
-        self.last_now = now;
-        self.window.advance(now);
-        if now >= self.day_end {
-            self.day_end = pacific_day_end(now);
-            self.day_count = 0;
-            self.day_gone = false;
-        } else if self.day_end > now + LONGEST_DAY {
-            self.day_end = pacific_day_end(now);
-        }
-        self.proof.advance(now);
-        self.pace.advance(now);
+        let now = self.last_now.max(wall + self.ahead);
+        self.pass_to(now);
         now
     }
 
-    /// The day stays: its end is a date, and giving back a day that was counted would admit too much.
-    fn rewind(&mut self, by: Millis) {
-        self.last_now -= by;
-        self.window.rewind(by);
-        self.proof.rewind(by);
-        self.pace.rewind(by);
+    fn pass_to(&mut self, now: Millis) {
+        self.last_now = now;
+        self.window.advance(now);
+        let wall = now - self.ahead;
+        if wall >= self.day_end {
+            self.day_end = pacific_day_end(wall);
+            self.day_count = 0;
+            self.day_gone = false;
+        } else if self.day_end > wall + FURTHEST_DAY_END {
+            self.day_end = pacific_day_end(wall); // what was counted still counts
+        }
+        self.proof.advance(now);
+        self.pace.advance(now);
     }
 
-    /// What keeps a request out, if anything, as the limits are now; the constraint that ends last
-    /// decides.
+    /// What keeps a request out, if anything, as the limits are now, in the record's time; the
+    /// constraint that ends last decides.
     fn denied(&self, now: Millis, tokens: u64, limits: Limits) -> Option<Denied> {
         let limits = self.effective(limits, now);
         let mut worst: Option<Denied> = None;
@@ -275,7 +279,7 @@ impl QuotaRecord {
             keep(self.window.freed_at(surplus, 0), Reason::MinuteRequests);
         }
         if self.day_gone || limits.rpd.is_some_and(|rpd| self.day_count >= rpd) {
-            keep(Some(self.day_end), Reason::DayQuota);
+            keep(Some(self.day_end + self.ahead), Reason::DayQuota);
         }
         if let Some(at) = self.pace.not_before(limits.rpm).filter(|at| *at > now) {
             keep(Some(at), Reason::Pace);
@@ -298,7 +302,7 @@ impl QuotaRecord {
                 return denied;
             }
             let mut record = later.1.unwrap_or_else(|| self.clone());
-            record.advance(at);
+            record.pass_to(at);
             match record.denied(at, tokens, limits) {
                 Some(still) => denied = still,
                 None => return Denied { not_before: Some(at), ..denied },

@@ -4,6 +4,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test kit fails by panicking")]
 
 pub mod leak;
+mod limiter_blocks;
+mod limiter_proof;
+mod limiter_quota;
+pub mod rate_limiter;
 pub mod secret_store;
 mod virtual_time;
 
