@@ -130,6 +130,7 @@ impl KeyPool {
         request: &KeyRequest,
         tried: &Tried,
     ) -> Result<KeyLease, AcquireError> {
+        self.take_on_models(request);
         self.settle_dropped().await;
         let mut refused: Option<Described> = None;
         let fallbacks = request.fallback_models.iter().map(Some);

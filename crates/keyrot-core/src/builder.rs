@@ -23,6 +23,7 @@ pub struct KeyPoolBuilder {
     backoff: Backoff,
     secret_ttl: Duration,
     seed: Option<u64>,
+    any_model: bool,
 }
 
 impl KeyPool {
@@ -36,6 +37,7 @@ impl KeyPool {
             backoff: Backoff::default(),
             secret_ttl: SecretCache::DEFAULT_TTL,
             seed: None,
+            any_model: false,
         }
     }
 }
@@ -89,14 +91,21 @@ impl KeyPoolBuilder {
         self
     }
 
+    /// Each key serves whatever model is asked for, without limits where its entry states none; for a lone key
+    /// whose owner wrote no list of models. Default: only the models of the entries.
+    pub fn any_model(mut self, any: bool) -> Self {
+        self.any_model = any;
+        self
+    }
+
     /// Builds the pool. Never fails and reads nothing: trouble shows at the first acquire.
     #[must_use]
     pub fn build(self) -> KeyPool {
-        let Self { keys, secrets, limiter, clock, backoff, secret_ttl, seed } = self;
+        let Self { keys, secrets, limiter, clock, backoff, secret_ttl, seed, any_model } = self;
         let limiter = limiter.unwrap_or_else(|| Arc::new(LocalLimiter::new(Arc::clone(&clock))));
         let from_time = clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let rng = fastrand::Rng::with_seed(seed.unwrap_or(from_time as u64));
         let secrets = SecretCache::new(secrets, Arc::clone(&clock), secret_ttl);
-        KeyPool { inner: Arc::new(Inner::new(keys, clock, secrets, limiter, backoff, rng)) }
+        KeyPool { inner: Arc::new(Inner::new(keys, clock, secrets, limiter, backoff, rng, any_model)) }
     }
 }

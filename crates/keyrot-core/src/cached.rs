@@ -25,6 +25,9 @@ pub struct SecretCache {
     slots: Mutex<Slots>,
 }
 
+/// How many secrets are read at the same time.
+const READERS: usize = 4;
+
 #[derive(Default)]
 struct Slots {
     by_key: Map<KeyId, Slot>,
@@ -40,9 +43,6 @@ impl SecretCache {
     pub const PAUSE: Duration = Duration::from_secs(10);
     /// All rejections of one version within this time are answered with one read.
     pub const BURST: Duration = Duration::from_secs(1);
-    /// How many keys [`refresh_due`](Self::refresh_due) reads at the same time.
-    const READERS: usize = 4;
-
     /// Nothing is read before the first call.
     pub fn new(store: Arc<dyn SecretStore>, clock: Arc<dyn Clock>, ttl: Duration) -> Self {
         Self { store, clock, ttl, slots: Mutex::default() }
@@ -120,23 +120,32 @@ impl SecretCache {
             });
             due.map(|slot| slot.key.clone()).collect()
         };
-        let queue = Mutex::new(due.into_iter());
-        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let reader = || async {
-            while let Some(key) = next() {
-                let (gate, reads) = self.with_slot(&key, |slot| (Arc::clone(&slot.gate), slot.reads));
-                if let Ok(_reader) = gate.try_lock() {
-                    let _ = self.read(&key, reads).await; // a failure is kept in the slot
-                }
+        let refresh = |key: KeyMetadata| async move {
+            let (gate, reads) = self.with_slot(&key, |slot| (Arc::clone(&slot.gate), slot.reads));
+            if let Ok(_reader) = gate.try_lock() {
+                let _ = self.read(&key, reads).await; // a failure is kept in the slot
             }
         };
-        let mut readers: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
-        readers.resize_with(Self::READERS, || Box::pin(reader()));
-        poll_fn(|context| {
-            readers.retain_mut(|reader| reader.as_mut().poll(context).is_pending());
-            if readers.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        a_few_at_a_time(due, &refresh).await;
+    }
+
+    /// Reads the secrets of these keys as far as none is held, a few at a time. What could not be had, in the
+    /// order of the keys.
+    pub async fn preload(&self, keys: Vec<KeyMetadata>) -> Vec<(KeyMetadata, SecretError)> {
+        let failed = Mutex::default();
+        let note = |index: usize, key: KeyMetadata, error: SecretError| {
+            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            Vec::push(&mut failed, (index, key, error));
+        };
+        let read = |(index, key): (usize, KeyMetadata)| async move {
+            if let Err(error) = self.get(&key).await {
+                note(index, key, error);
+            }
+        };
+        a_few_at_a_time(keys.into_iter().enumerate().collect(), &read).await;
+        let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.sort_by_key(|(index, ..)| *index);
+        failed.into_iter().map(|(_, key, error)| (key, error)).collect()
     }
 
     /// Forgets the secrets of all other keys, and of those whose secret is now found elsewhere.
@@ -190,6 +199,26 @@ impl SecretCache {
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn a_few_at_a_time<T: Send, F: Future<Output = ()> + Send>(
+    all: Vec<T>,
+    each: &(impl Fn(T) -> F + Sync),
+) {
+    let queue = Mutex::new(all.into_iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let reader = || async {
+        while let Some(one) = next() {
+            each(one).await;
+        }
+    };
+    let mut readers: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
+    readers.resize_with(READERS, || Box::pin(reader()));
+    poll_fn(|context| {
+        readers.retain_mut(|reader| reader.as_mut().poll(context).is_pending());
+        if readers.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 impl fmt::Debug for SecretCache {

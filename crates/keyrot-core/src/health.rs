@@ -186,6 +186,7 @@ impl KeyPool {
     /// # Errors
     /// [`AcquireError::NoMatch`] if no key fits the request.
     pub async fn explain(&self, request: &KeyRequest) -> Result<Explanation, AcquireError> {
+        self.take_on_models(request);
         let usage = self.usage().await.map_err(AcquireError::Limiter)?;
         for key in self.keys().iter().filter(|key| key.active) {
             if self.inner.secrets.peek(&key.key_id).is_none()

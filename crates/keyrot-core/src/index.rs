@@ -37,7 +37,7 @@ impl Class {
 
     /// True if a key of this group fits.
     pub(crate) fn takes(&self, key: &KeyMetadata, group: &Group) -> bool {
-        self.model.as_ref().is_none_or(|model| *model == group.model)
+        *self.model.as_ref().unwrap_or(&key.model_name) == group.model
             && self.pin.as_ref().is_none_or(|pin| *pin == group.project)
             && self.tags.iter().all(|(name, value)| key.tags.get(name) == Some(value))
     }

@@ -2,6 +2,7 @@
 //! randomness and configuration are arguments.
 
 mod acquire;
+mod any_model;
 mod builder;
 mod cached;
 mod cached_slot;
@@ -28,12 +29,16 @@ mod outcome;
 mod pace;
 mod plan;
 mod pool;
+mod preload;
 mod probe;
 mod proof;
 mod quota;
+mod quota_bytes;
+mod record_bytes;
 mod request;
 mod roster;
 mod scope;
+mod scope_bytes;
 mod secret;
 mod slots;
 mod state;

@@ -53,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) secrets: SecretCache,
     pub(crate) limiter: Arc<dyn RateLimiter>,
     pub(crate) waiters: Arc<WaitRoom>,
+    pub(crate) any_model: bool,
     backoff: Backoff,
     shared: Mutex<Shared>,
     /// Reservations of leases that were dropped; settled by whoever comes next.
@@ -79,6 +80,7 @@ impl Inner {
         limiter: Arc<dyn RateLimiter>,
         backoff: Backoff,
         mut rng: fastrand::Rng,
+        any_model: bool,
     ) -> Self {
         let epoch = rng.u64(1..);
         let shared = Shared { state: PoolState::new(&keys), keys, rng, seen: 0, closed: false };
@@ -88,6 +90,7 @@ impl Inner {
             secrets,
             limiter,
             waiters: Arc::default(),
+            any_model,
             backoff,
             shared: Mutex::new(shared),
             dropped: Mutex::default(),
@@ -108,14 +111,16 @@ impl KeyPool {
     /// Replaces the keys, as after an edit of keys.json. What is known of ids, projects and models
     /// that remain is kept; leases keep the scopes they were granted under.
     pub fn replace_keys(&self, keys: KeySet) {
-        let mut shared = self.lock();
+        self.put_keys(&mut self.lock(), keys);
+        self.inner.waiters.wake();
+    }
+
+    pub(crate) fn put_keys(&self, shared: &mut Shared, keys: KeySet) {
         let mut state = PoolState::new(&keys);
         state.inherit(&mut shared.state);
         shared.state = state;
         self.inner.secrets.retain(keys.iter());
         shared.keys = keys;
-        drop(shared);
-        self.inner.waiters.wake();
     }
 
     /// Adds a key or replaces the one with the same id; selectable at the next acquire. Not written

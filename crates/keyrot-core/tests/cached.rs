@@ -198,6 +198,26 @@ async fn refresh_reads_four_keys_at_a_time() {
 }
 
 #[tokio::test]
+async fn preloading_reads_four_keys_at_a_time_and_names_what_is_missing_in_order() {
+    let bench = Bench::new();
+    bench.get().await.unwrap();
+    bench.answer(Err(SecretErrorKind::NotFound));
+    bench.close();
+    let keys = ["z", "a", "k1", "k2", "k3", "k4", "b"].map(key);
+    let reader = tokio::spawn({
+        let cache = bench.cache.clone();
+        async move { cache.preload(keys.into()).await }
+    });
+    settle().await;
+    bench.open();
+    let missing: Vec<String> =
+        reader.await.unwrap().into_iter().map(|(key, error)| format!("{} {error}", key.key_id)).collect();
+    assert_eq!(missing, ["z", "k1", "k2", "k3", "k4", "b"].map(|id| format!("{id} test:{id}: scripted")));
+    assert_eq!(bench.reads(), 7, "what is held is not read again");
+    assert_eq!(bench.store.most_under_way.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
 async fn a_dropped_reader_strands_nobody() {
     let bench = Bench::new();
     bench.close();

@@ -1,4 +1,24 @@
-//! Work in progress.
+//! The facade: the parts of keyrot under one name, wired as the environment says.
+#![doc = include_str!("../README.md")]
 
+mod backends;
+mod environment;
+mod nearest;
+mod open;
+mod reload;
+mod settings;
+mod single;
+
+pub use keyrot_core::*;
+
+#[cfg(feature = "gemini")]
+pub use keyrot_gemini as gemini;
 #[cfg(feature = "secrets-env")]
 pub use keyrot_secrets_env as secrets_env;
+#[cfg(feature = "strategy-gen")]
+pub use strategy_gen;
+
+pub use crate::environment::Environment;
+pub use crate::open::{Notice, Opened, from_env};
+pub use crate::reload::ReloadStatus;
+pub use crate::settings::{DEFAULT_MODEL, Settings};

@@ -1,0 +1,190 @@
+//! A pool as the settings describe it, with what keeps it fresh.
+
+use std::sync::Arc;
+
+use keyrot_core::{
+    Clock, ConfigError, KeyId, KeyPool, KeySet, NO_KEYS, SecretError, SecretStore, SystemClock,
+};
+
+use crate::backends;
+use crate::environment::Environment;
+use crate::reload::{Background, ReloadStatus};
+use crate::settings::Settings;
+use crate::single::SingleKey;
+
+/// Something that whoever started the program should know; not an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// How things are.
+    Info(String),
+    /// Something to look at.
+    Warning(String),
+}
+
+/// A pool that is ready, with its settings. Ends what runs in the background when it is dropped.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Opened {
+    /// The pool. Clones of it live on without hot reload when this is dropped.
+    pub pool: KeyPool,
+    /// What it was made from.
+    pub settings: Settings,
+    /// Where the secrets come from.
+    pub secrets: Arc<dyn SecretStore>,
+    /// What to tell people once, in the order to tell it.
+    pub notices: Vec<Notice>,
+    /// Active keys without a secret.
+    pub without_secret: Vec<(KeyId, SecretError)>,
+    background: Background,
+}
+
+/// A pool as the environment of this process and its `.env` file say; notices go to `tracing`.
+///
+/// # Errors
+/// Every problem of the configuration at once, or that there is no usable key.
+pub async fn from_env() -> Result<Opened, ConfigError> {
+    let opened = Settings::from_environment(Environment::read(None)?)?.open().await?;
+    for notice in &opened.notices {
+        match notice {
+            Notice::Info(text) => tracing::info!("{text}"),
+            Notice::Warning(text) => tracing::warn!("{text}"),
+        }
+    }
+    Ok(opened)
+}
+
+impl Settings {
+    /// Opens the pool: reads keys.json and all secrets, watches keys.json for changes and keeps secrets fresh. Must be
+    /// called inside a tokio runtime, whose tasks do the latter. With rotation off there is one key and no file is
+    /// looked at.
+    ///
+    /// # Errors
+    /// Every problem of the file or the store; or no active key has a secret, which names each place that was looked
+    /// at.
+    pub async fn open(self) -> Result<Opened, ConfigError> {
+        let opened = self.open_for_inspection().await?;
+        opened.require_usable_key()?;
+        Ok(opened)
+    }
+
+    /// As [`open`](Self::open), but a pool in which no key has a secret is good enough: to look at, not to call with.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), secrets aside.
+    pub async fn open_for_inspection(self) -> Result<Opened, ConfigError> {
+        self.open_with(SystemClock).await
+    }
+
+    async fn open_with(self, clock: impl Clock + Clone) -> Result<Opened, ConfigError> {
+        let mut notices = Vec::new();
+        let (keys, secrets) = if self.rotates() {
+            let keys = self.key_set();
+            let store = backends::secret_store(self.secret_store(), &self.environment);
+            let (keys, store) = all_or_every_problem(self.check(), keys, store)?;
+            if self.environment.vars().text("REDIS_URL").is_some() {
+                let text =
+                    "REDIS_URL is set, but Redis support is not in this build: limits hold in this process";
+                notices.push(Notice::Info(text.to_owned()));
+            }
+            (keys, store)
+        } else {
+            let single = SingleKey::new(&self.environment, self.default_model())?;
+            notices.extend(single.notice);
+            (single.keys, single.secrets)
+        };
+        let pool = KeyPool::builder(keys)
+            .shared_secrets(Arc::clone(&secrets))
+            .clock(clock.clone())
+            .cooldown(self.cooldown())
+            .secret_ttl(self.secret_ttl())
+            .any_model(!self.rotates())
+            .build();
+        let without_secret = pool.load_secrets().await;
+        notices.extend(
+            without_secret.iter().map(|(id, error)| {
+                Notice::Warning(format!("key {id} is not used: it has no secret: {error}"))
+            }),
+        );
+        let background = Background::start(&pool, &self, clock);
+        Ok(Opened { pool, settings: self, secrets, notices, without_secret, background })
+    }
+
+    /// The keys: those of keys.json, or the single one.
+    ///
+    /// # Errors
+    /// Every problem of the file; two keys whose secrets the store cannot tell apart; with rotation off, no key.
+    pub fn key_set(&self) -> Result<KeySet, ConfigError> {
+        if !self.rotates() {
+            return SingleKey::new(&self.environment, self.default_model()).map(|single| single.keys);
+        }
+        let keys = KeySet::load(self.keys_path())?;
+        backends::check_names(self.secret_store(), &keys)?;
+        Ok(keys)
+    }
+}
+
+/// Both values, or the problems of all three.
+fn all_or_every_problem<A, B>(
+    settings: Result<(), ConfigError>,
+    a: Result<A, ConfigError>,
+    b: Result<B, ConfigError>,
+) -> Result<(A, B), ConfigError> {
+    let mut problems = settings.err().map(|error| error.problems().to_vec()).unwrap_or_default();
+    match (a, b) {
+        (Ok(a), Ok(b)) => ConfigError::of(problems).map_or(Ok((a, b)), Err),
+        (a, b) => {
+            let errors = [a.err(), b.err()].into_iter().flatten();
+            problems.extend(errors.flat_map(|error| error.problems().to_vec()));
+            ConfigError::of(problems)
+                .map_or_else(|| Err(ConfigError::new("the settings cannot be used")), Err)
+        }
+    }
+}
+
+impl Opened {
+    fn require_usable_key(&self) -> Result<(), ConfigError> {
+        let active = self.pool.keys().iter().filter(|key| key.active).count();
+        if active == 0 {
+            return Err(ConfigError::new(format!(
+                "{NO_KEYS}: {} has no active key; add one with keyrot keys add, or activate one with keyrot keys \
+                 enable",
+                self.settings.keys_path().display()
+            )));
+        }
+        if self.without_secret.len() == active {
+            let each: Vec<String> = self.without_secret.iter().map(|(_, error)| error.to_string()).collect();
+            return Err(ConfigError::new(format!("{NO_KEYS}: no secret could be had: {}", each.join("; "))));
+        }
+        Ok(())
+    }
+
+    /// What became of changes to keys.json since the pool was opened.
+    pub fn reload_status(&self) -> ReloadStatus {
+        self.background.reload_status()
+    }
+
+    /// Gemini with these keys.
+    ///
+    /// # Errors
+    /// `GOOGLE_GEMINI_BASE_URL` cannot be used.
+    #[cfg(feature = "gemini")]
+    pub fn gemini(&self) -> Result<keyrot_gemini::PooledGemini, ConfigError> {
+        Ok(keyrot_gemini::PooledGemini::new(self.pool.clone(), self.settings.gemini()?))
+    }
+
+    /// A generator of strategies with these keys.
+    ///
+    /// # Errors
+    /// As [`gemini`](Self::gemini).
+    #[cfg(feature = "strategy-gen")]
+    pub fn generator(&self) -> Result<strategy_gen::StrategyGenerator, ConfigError> {
+        Ok(strategy_gen::StrategyGenerator::new(self.gemini()?))
+    }
+
+    /// Ends the background work, then the pool: what is left to settle is settled, nobody gets a key any more.
+    pub async fn close(self) {
+        self.background.stop().await;
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,270 @@
+//! What runs beside a pool: a look at keys.json each second, secrets read before they expire.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use keyrot_core::{Clock, ConfigError, KeyPool, KeySet};
+use tokio::task::JoinHandle;
+
+use crate::backends;
+use crate::settings::Settings;
+
+/// How often keys.json is looked at. A file has no events that hold on every system and file system; its size and
+/// time do.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often secrets are looked through for those that expire soon.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// What became of changes to keys.json.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReloadStatus {
+    /// How often the keys were taken over.
+    pub reloads: u64,
+    /// Why the file as it is now was not; the keys stayed as they were.
+    pub error: Option<ConfigError>,
+}
+
+/// The tasks of a pool; they end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Background {
+    status: Arc<Mutex<ReloadStatus>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    pub(crate) fn start(pool: &KeyPool, settings: &Settings, clock: impl Clock + Clone) -> Self {
+        let status = Arc::default();
+        let mut tasks = vec![tokio::spawn(refresh(pool.clone(), clock.clone()))];
+        if settings.rotates() {
+            let watched = Watched::new(pool.clone(), settings, Arc::clone(&status));
+            tasks.push(tokio::spawn(watch(watched, clock)));
+        }
+        Self { status, tasks }
+    }
+
+    pub(crate) fn reload_status(&self) -> ReloadStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) async fn stop(mut self) {
+        for task in std::mem::take(&mut self.tasks) {
+            task.abort();
+            let _ = task.await; // that it was aborted
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn refresh(pool: KeyPool, clock: impl Clock) {
+    loop {
+        clock.sleep_until(clock.now() + REFRESH).await;
+        pool.refresh_secrets().await;
+    }
+}
+
+async fn watch(mut watched: Watched, clock: impl Clock) {
+    loop {
+        clock.sleep_until(clock.now() + LOOK).await;
+        let pool = watched.pool.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let reloaded = watched.look();
+            (watched, reloaded)
+        });
+        let Ok((back, reloaded)) = looked.await else { return };
+        watched = back;
+        if reloaded {
+            pool.load_secrets().await; // what is missing is logged there
+        }
+    }
+}
+
+/// What tells one state of a file from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    len: u64,
+    /// A save replaces the file: another one under the same name.
+    inode: u64,
+}
+
+impl Stamp {
+    /// `None` if there is no such file.
+    fn of(path: &PathBuf) -> Option<Self> {
+        let about = fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&about);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Some(Self { modified: about.modified().ok(), len: about.len(), inode })
+    }
+}
+
+/// keys.json and the pool that follows it.
+struct Watched {
+    pool: KeyPool,
+    path: PathBuf,
+    secret_store: String,
+    stamp: Option<Stamp>,
+    status: Arc<Mutex<ReloadStatus>>,
+}
+
+impl Watched {
+    fn new(pool: KeyPool, settings: &Settings, status: Arc<Mutex<ReloadStatus>>) -> Self {
+        let path = settings.keys_path().to_owned();
+        Self { pool, stamp: Stamp::of(&path), path, secret_store: settings.secret_store().to_owned(), status }
+    }
+
+    /// Takes the keys over if the file has changed and can be used; true then.
+    fn look(&mut self) -> bool {
+        let stamp = Stamp::of(&self.path);
+        if stamp == self.stamp {
+            return false;
+        }
+        self.stamp = stamp; // taken before the file is read: a change in between is seen next time
+        let loaded = KeySet::load(&self.path)
+            .and_then(|keys| backends::check_names(&self.secret_store, &keys).map(|()| keys));
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        match loaded {
+            Ok(keys) => {
+                tracing::info!(path = %self.path.display(), keys = keys.len(), "keys were reloaded");
+                self.pool.replace_keys(keys);
+                status.reloads += 1;
+                status.error = None;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the changed file cannot be used; the keys stay as they were");
+                status.error = Some(error);
+                false
+            }
+        }
+    }
+}
+
+#[cfg(feature = "secrets-env")]
+#[cfg(test)]
+mod tests {
+    use keyrot_core::{Blame, Effect, KeyRequest, ManualClock, Outcome, Vars};
+
+    use super::*;
+
+    const TWO: &str = r#"{"keys": [{"key_id": "a", "model_name": "m"}, {"key_id": "b", "model_name": "m"}]}"#;
+    const THREE: &str = r#"{"keys": [{"key_id": "a", "model_name": "m"}, {"key_id": "b", "model_name": "m"},
+        {"key_id": "c", "model_name": "other"}]}"#;
+
+    struct Bench {
+        _folder: tempfile::TempDir,
+        path: PathBuf,
+        watched: Watched,
+        pool: KeyPool,
+    }
+
+    fn bench() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        fs::write(&path, TWO).unwrap();
+        let settings = Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&path);
+        let secrets = crate::backends::secret_store("env", &settings.environment).unwrap();
+        let pool = KeyPool::builder(settings.key_set().unwrap())
+            .shared_secrets(secrets)
+            .clock(ManualClock::default())
+            .build();
+        let watched = Watched::new(pool.clone(), &settings, Arc::default());
+        Bench { _folder: folder, path, watched, pool }
+    }
+
+    impl Bench {
+        /// As an editor or a save does it: a new file under the old name.
+        fn replace(&self, text: &str) {
+            let new = self.path.with_extension("new");
+            fs::write(&new, text).unwrap();
+            fs::rename(&new, &self.path).unwrap();
+        }
+
+        fn status(&self) -> ReloadStatus {
+            self.watched.status.lock().unwrap().clone()
+        }
+    }
+
+    #[test]
+    fn a_changed_file_is_taken_over_once() {
+        let mut bench = bench();
+        assert!(!bench.watched.look(), "nothing has changed yet");
+        bench.replace(THREE);
+        assert!(bench.watched.look());
+        assert_eq!(bench.pool.keys().len(), 3);
+        assert!(!bench.watched.look());
+        assert_eq!(bench.status(), ReloadStatus { reloads: 1, error: None });
+    }
+
+    #[test]
+    fn a_broken_file_changes_nothing_and_is_reported_once() {
+        let mut bench = bench();
+        for broken in [
+            "{ broken",
+            r#"{"keys": [{"key_id": "a.1", "model_name": "m"}, {"key_id": "a_1", "model_name": "m"}]}"#,
+        ] {
+            bench.replace(broken);
+            assert!(!bench.watched.look());
+            let told = bench.status().error.unwrap();
+            assert!(!bench.watched.look());
+            assert_eq!(bench.status().error.unwrap(), told);
+            assert_eq!(bench.pool.keys().len(), 2);
+        }
+        fs::remove_file(&bench.path).unwrap();
+        assert!(!bench.watched.look());
+        assert!(bench.status().error.unwrap().to_string().contains("does not exist"));
+        assert_eq!(bench.pool.keys().len(), 2);
+        bench.replace(THREE);
+        assert!(bench.watched.look());
+        assert_eq!(bench.status(), ReloadStatus { reloads: 1, error: None });
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_keys_that_remain_is_kept() {
+        let vars = Vars::from_iter([("GEMINI_KEY_a", "x"), ("GEMINI_KEY_b", "y"), ("GEMINI_KEY_c", "z")]);
+        let mut bench = bench();
+        let environment = crate::Environment::of(vars);
+        bench.pool = KeyPool::builder(KeySet::parse(TWO).unwrap())
+            .shared_secrets(crate::backends::secret_store("env", &environment).unwrap())
+            .build();
+        bench.watched.pool = bench.pool.clone();
+        let lease = bench.pool.acquire(&KeyRequest::any()).await.unwrap().begin().unwrap();
+        let rested = lease.key_id().to_string();
+        lease.report(Outcome::new(Blame::ProjectModel, Effect::Cooldown, "429")).await;
+        bench.replace(THREE);
+        assert!(bench.watched.look());
+        let health = bench.pool.health();
+        assert!(health[&rested].in_cooldown && health[&rested].error_count == 1, "{health:?}");
+        assert!(!health["c"].in_cooldown);
+    }
+
+    #[tokio::test]
+    async fn the_task_takes_a_change_over_and_ends_with_the_pool() {
+        let clock = ManualClock::default();
+        let bench = bench();
+        let settings =
+            Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&bench.path);
+        let background = Background::start(&bench.pool, &settings, clock.clone());
+        bench.replace(THREE);
+        let reloaded = async {
+            while background.reload_status().reloads == 0 {
+                clock.advance_to_next_sleeper();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reloaded).await.expect("the change is seen");
+        background.stop().await;
+        assert!(!clock.advance_to_next_sleeper(), "no task waits any more");
+    }
+}
