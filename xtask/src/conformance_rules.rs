@@ -9,7 +9,8 @@ use crate::tree::{self, File};
 const TESTKIT: &str = "crates/keyrot-testkit/src/";
 const DOCUMENT: &str = "docs/contributing.md";
 
-/// A suite of the testkit: a macro whose name ends in `_tests`, in the file of its cases.
+/// A suite of the testkit: a macro whose name ends in `_tests`, below the trait of its harness. Its cases are the
+/// functions of the testkit that take that harness.
 #[derive(Debug)]
 struct Suite {
     name: String,
@@ -25,6 +26,9 @@ pub(crate) fn tables(files: &[File]) -> Vec<String> {
     };
     let mut findings = Vec::new();
     for suite in suites(files) {
+        let forgotten = suite.cases.iter().filter(|case| !lists(&suite.code, case));
+        findings
+            .extend(forgotten.map(|case| format!("{TESTKIT}: no arm of `{}!` lists `{case}`", suite.name)));
         let expected = expected_table(&suite, files);
         let shown = shown_table(&document.text, &suite.name);
         if shown != expected {
@@ -39,15 +43,24 @@ pub(crate) fn tables(files: &[File]) -> Vec<String> {
 }
 
 fn suites(files: &[File]) -> Vec<Suite> {
+    let sources = files.iter().filter(|file| file.is_rust() && file.path.starts_with(TESTKIT));
+    let testkit: Vec<String> = sources.map(|file| rust_text::cut(&file.text).code).collect();
     let mut suites = Vec::new();
-    for file in files.iter().filter(|file| file.is_rust() && file.path.starts_with(TESTKIT)) {
-        let code = rust_text::cut(&file.text).code;
-        let Some((before, code)) = code.split_once("macro_rules! ") else {
+    for source in &testkit {
+        let (Some((before, code)), Some((_, harness))) =
+            (source.split_once("macro_rules! "), source.split_once("pub trait "))
+        else {
             continue;
         };
         let name = word(code);
-        if name.ends_with("_tests") {
-            let mut cases: Vec<String> = before.split("pub async fn ").skip(1).map(word).collect();
+        if name.ends_with("_tests") && before.contains("pub trait ") {
+            let takes = format!("(harness: impl {})", word(harness));
+            let functions = testkit.iter().flat_map(|source| source.split("pub async fn ").skip(1));
+            let mut cases: Vec<String> = functions
+                .map(|function| (word(function), function))
+                .filter(|(case, function)| function[case.len()..].starts_with(&takes))
+                .map(|(case, _)| case)
+                .collect();
             cases.sort_unstable();
             suites.push(Suite { name, cases, code: code.to_owned() });
         }
@@ -91,11 +104,14 @@ fn runs(suite: &Suite, files: &[File]) -> BTreeMap<String, Vec<String>> {
 /// True if the arm of `variant` lists `case`; the arm without a variant runs all cases.
 fn has_case(suite: &Suite, variant: &str, case: &str) -> bool {
     if variant.is_empty() {
-        return true;
+        return lists(&suite.code, case);
     }
     let arm = suite.code.split(&format!("({variant} ")).nth(1).unwrap_or_default();
-    let arm = arm.split("};").next().unwrap_or_default();
-    arm.split_whitespace().any(|word| word == case)
+    lists(arm.split("};").next().unwrap_or_default(), case)
+}
+
+fn lists(code: &str, case: &str) -> bool {
+    code.split_whitespace().any(|word| word == case)
 }
 
 /// The table below the heading of the suite.
@@ -116,17 +132,22 @@ mod tests {
     use crate::tree::file;
 
     const SUITE: &str = "//! Cases.\n\
-        pub async fn sees(harness: impl Harness) {}\n\
-        pub async fn fetches(harness: impl Harness) {}\n\
+        pub trait StoreHarness {}\n\
+        pub async fn sees(harness: impl StoreHarness) {}\n\
         macro_rules! store_tests {\n\
             (by_id $harness:path) => {\n $crate::store_tests! { @each $harness;\n fetches\n }\n };\n\
             ($harness:path) => { $crate::store_tests! { @each $harness; fetches sees } };\n\
         }";
 
+    const ELSEWHERE: &str = "//! More cases.\n\
+        pub async fn fetches(harness: impl StoreHarness) {}\n\
+        pub async fn counts(harness: impl LimiterHarness) {}";
+
     fn check(table: &str) -> Vec<String> {
         let document = format!("## Conformance\n\n### store_tests\n\n{table}\n\n## Next\n\n| other |\n");
         tables(&[
             file("crates/keyrot-testkit/src/store.rs", SUITE),
+            file("crates/keyrot-testkit/src/more.rs", ELSEWHERE),
             file("crates/keyrot-a/tests/conformance.rs", "store_tests!(harness);"),
             file("crates/keyrot-b/tests/conformance.rs", "keyrot_testkit::store_tests!(by_id harness);"),
             file(DOCUMENT, &document),
@@ -144,6 +165,17 @@ mod tests {
             let findings = check(&right.replace(from, to));
             assert!(findings[0].ends_with(right), "{findings:?}");
         }
+    }
+
+    #[test]
+    fn a_case_that_no_arm_lists_is_found_because_nobody_runs_it() {
+        let more = "//! More.\npub async fn forgotten(harness: impl StoreHarness) {}";
+        let findings = tables(&[
+            file("crates/keyrot-testkit/src/more.rs", more),
+            file("crates/keyrot-testkit/src/store.rs", SUITE),
+            file(DOCUMENT, ""),
+        ]);
+        assert!(findings[0].contains("no arm of `store_tests!` lists `forgotten`"), "{findings:?}");
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (cases, filter) = parse(arguments)?;
     let workspace = metadata::load()?;
     let tools = provision::tools(&workspace)?;
-    run::run(&mut command(&workspace, &tools, cases, filter)?)
+    // The profile of .config/nextest.toml that lets a test run for hours.
+    run::run(command(&workspace, &tools, cases, filter)?.args(["--profile", "fuzz"]))
 }
 
 /// The test runner on all tests whose name contains `fuzz_` and `filter`, with `cases` inputs for each.

@@ -96,7 +96,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn the_classifier_takes_any_body_and_shows_no_key(
+    fn fuzz_the_classifier_takes_any_body_and_shows_no_key(
         status in prop_oneof![any::<u16>(), Just(200), 400..600u16],
         body in damaged_body(),
         at in any::<prop::sample::Index>(),
@@ -111,13 +111,13 @@ proptest! {
     }
 
     #[test]
-    fn redaction_leaves_no_key(before in text(), key in key(), after in text()) {
+    fn fuzz_redaction_leaves_no_key(before in text(), key in key(), after in text()) {
         let clean = redact(&format!("{before}{key}{after}"));
         prop_assert!(!clean.contains(&key), "{clean}");
     }
 
     #[test]
-    fn redaction_leaves_no_known_secret(before in text(), secret in "[!-~]{8,40}", after in text(), spelling in 0..3u8) {
+    fn fuzz_redaction_leaves_no_known_secret(before in text(), secret in "[!-~]{8,40}", after in text(), spelling in 0..3u8) {
         let spelled: String = secret.bytes().map(|byte| match spelling {
             0 => char::from(byte).to_string(),
             1 => format!("%{byte:02x}"),
@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn the_stream_reader_gives_the_same_items_for_every_cut(
+    fn fuzz_the_stream_reader_gives_the_same_items_for_every_cut(
         text in prop_oneof![
             text().prop_map(String::into_bytes),
             prop::collection::vec(any::<u8>(), 0..40),
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn the_stream_reader_holds_no_more_than_its_limit(
+    fn fuzz_the_stream_reader_holds_no_more_than_its_limit(
         parts in prop::collection::vec(text(), 0..6), limit in 0..64usize,
     ) {
         let mut reader = SseReader::new(limit);

@@ -1,9 +1,8 @@
 //! The command as scripts and people run it: its own process, no variable but those of the test, a folder of its own.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it does not expect")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
 mod check;
 mod configuration;
-mod demo;
 mod explain;
 mod generate;
 mod guide;
