@@ -43,7 +43,8 @@ fn entry(key: &KeyMetadata) -> Vec<Finding> {
         findings.push(Finding::new(Level::Warning, id.as_str(), message).fix(fix));
     };
     if key.provider != "gemini" {
-        let message = format!("its provider is {:?}, of which this build knows nothing: never used", key.provider);
+        let message =
+            format!("its provider is {:?}, of which this build knows nothing: never used", key.provider);
         warn(message, format!("write \"gemini\" if it is a Gemini key, or keyrot keys disable {id}"));
     }
     if key.weight == 0 {
@@ -60,8 +61,7 @@ fn entry(key: &KeyMetadata) -> Vec<Finding> {
 }
 
 fn zeros(limits: Limits) -> Vec<&'static str> {
-    let all =
-        [("rpm", limits.rpm.map(u64::from)), ("tpm", limits.tpm), ("rpd", limits.rpd.map(u64::from))];
+    let all = [("rpm", limits.rpm.map(u64::from)), ("tpm", limits.tpm), ("rpd", limits.rpd.map(u64::from))];
     all.into_iter().filter(|(_, limit)| *limit == Some(0)).map(|(name, _)| name).collect()
 }
 
@@ -115,7 +115,10 @@ fn one_quota(project: &ProjectId, model: &ModelName, members: &[Member<'_>]) -> 
     if differing.is_empty() {
         return Finding::new(Level::Info, ids.join(", "), text);
     }
-    let text = format!("{text}; but they state different limits, of which the lowest apply: {}", differing.join("; "));
+    let text = format!(
+        "{text}; but they state different limits, of which the lowest apply: {}",
+        differing.join("; ")
+    );
     Finding::new(Level::Warning, ids.join(", "), text)
         .fix("give each of them the limits of the whole project with keyrot keys set")
 }
@@ -212,12 +215,18 @@ mod tests {
                 (Level::Ok, "d", "inactive, so it is not used until: keyrot keys enable d"),
             ]
         );
-        assert!(is_used(keys(r#"{"key_id": "c", "model_name": "m", "rpm": 0, "models": {"pro": {}}}"#).get("c").unwrap()));
+        assert!(is_used(
+            keys(r#"{"key_id": "c", "model_name": "m", "rpm": 0, "models": {"pro": {}}}"#).get("c").unwrap()
+        ));
     }
 
     #[test]
     fn a_file_without_a_usable_key_is_an_error() {
-        for text in ["", r#"{"key_id": "a", "model_name": "m", "active": false}"#, r#"{"key_id": "a", "model_name": "m", "tpm": 0}"#] {
+        for text in [
+            "",
+            r#"{"key_id": "a", "model_name": "m", "active": false}"#,
+            r#"{"key_id": "a", "model_name": "m", "tpm": 0}"#,
+        ] {
             let found = entries(&keys(text), "k.json");
             let last = found.last().unwrap();
             assert_eq!((last.level, &*last.subject), (Level::Error, "k.json"), "{text}");
@@ -232,7 +241,10 @@ mod tests {
                 "models": {"pro": {"rmp": 1}}}"#,
         ));
         let short: Vec<_> = found.iter().map(|f| (f.level, &*f.message, f.fix.as_deref())).collect();
-        assert_eq!(short[0], (Level::Warning, "the field prority means nothing", Some("did you mean priority?")));
+        assert_eq!(
+            short[0],
+            (Level::Warning, "the field prority means nothing", Some("did you mean priority?"))
+        );
         assert_eq!(short[1], (Level::Warning, "the field RPM means nothing", Some("did you mean rpm?")));
         assert!(short[2].2.unwrap().starts_with("allowed: key_id, model_name"), "{short:?}");
         assert_eq!(short[3], (Level::Info, "workload_type has no effect; it is kept", None));

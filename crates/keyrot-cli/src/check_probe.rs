@@ -42,8 +42,11 @@ fn accepted(key: &KeyMetadata, models: &[ModelInfo]) -> Vec<Finding> {
         methods.is_empty() || methods.iter().any(|method| method == "generateContent")
     });
     let names: Vec<ModelName> = generating.map(|model| ModelName::from(model.name.as_str())).collect();
-    let mut findings =
-        vec![Finding::new(Level::Ok, id, format!("the provider accepts it and lists {} models", names.len()))];
+    let mut findings = vec![Finding::new(
+        Level::Ok,
+        id,
+        format!("the provider accepts it and lists {} models", names.len()),
+    )];
     for (model, _) in key.served_models() {
         if names.contains(&model) {
             continue;
@@ -61,8 +64,10 @@ fn accepted(key: &KeyMetadata, models: &[ModelInfo]) -> Vec<Finding> {
 fn refused(id: &str, locator: &str, error: &GeminiError) -> Finding {
     let outcome = error.outcome();
     match outcome.effect {
-        Effect::KeyRejected => Finding::new(Level::Error, id, format!("the key is rejected: {}", outcome.detail))
-            .fix(format!("replace the secret at {locator}")),
+        Effect::KeyRejected => {
+            Finding::new(Level::Error, id, format!("the key is rejected: {}", outcome.detail))
+                .fix(format!("replace the secret at {locator}"))
+        }
         Effect::ProjectRejected | Effect::OutOfCredit => {
             Finding::new(Level::Error, id, format!("its project is rejected: {}", outcome.detail))
                 .fix("look at the project and its billing in the provider's console")

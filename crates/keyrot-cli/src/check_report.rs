@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn problems_are_about_the_variable_they_begin_with_or_the_file() {
-        let problems = ["REDIS_URL is bad; do this", "k.json: keys[0] is null; allowed: an object", "REALLY bad"];
+        let problems =
+            ["REDIS_URL is bad; do this", "k.json: keys[0] is null; allowed: an object", "REALLY bad"];
         let error = ConfigError::of(problems.map(str::to_owned).to_vec()).unwrap();
         let found = Finding::of_problems("k.json", &error);
         let short: Vec<_> =

@@ -54,8 +54,11 @@ impl<'a> Secrets<'a> {
         for (key, _, secret) in self.found() {
             by_value.entry(secret.expose_secret()).or_default().push(key);
         }
-        let mut findings: Vec<Finding> =
-            by_value.values().filter(|same| same.len() > 1 && !is_one_name(same)).map(|same| duplicate(same)).collect();
+        let mut findings: Vec<Finding> = by_value
+            .values()
+            .filter(|same| same.len() > 1 && !is_one_name(same))
+            .map(|same| duplicate(same))
+            .collect();
         findings.sort_by(|a, b| a.subject.cmp(&b.subject)); // not in the order of the values
         findings
     }
@@ -65,7 +68,11 @@ fn duplicate(same: &[&KeyMetadata]) -> Finding {
     let ids: Vec<&str> = same.iter().map(|key| key.key_id.as_str()).collect();
     let projects: BTreeSet<&str> =
         same.iter().filter_map(|key| Some(key.project.as_ref()?.as_str())).collect();
-    let mut text = format!("{} have the same secret, so they are one key with one quota, not {}", ids.join(", "), ids.len());
+    let mut text = format!(
+        "{} have the same secret, so they are one key with one quota, not {}",
+        ids.join(", "),
+        ids.len()
+    );
     // Nobody can tell which of the two it is, and quota is counted in the wrong place.
     let level = if projects.len() > 1 {
         let projects: Vec<&str> = projects.into_iter().collect();
@@ -91,13 +98,15 @@ pub(crate) fn unused_variables(settings: &Settings, keys: &KeySet, store: &dyn S
         return Vec::new();
     }
     let settable = |name: &str| name.replace(|c: char| !(c.is_ascii_alphanumeric() || c == '_'), "_");
-    let used: BTreeSet<String> = keys.iter().map(|key| settable(store.locator(key).trim_start_matches("env:"))).collect();
+    let used: BTreeSet<String> =
+        keys.iter().map(|key| settable(store.locator(key).trim_start_matches("env:"))).collect();
     let unused = settings.vars().names_with_prefix(PREFIX).filter(|name| !used.contains(&settable(name)));
     unused
         .map(|name| {
             let text = format!("{name} is set, but no entry of {} uses it", settings.keys_path().display());
             let id = name.strip_prefix(PREFIX).unwrap_or(name);
-            Finding::new(Level::Info, name, text).fix(format!("keyrot keys add {id} --model MODEL, or unset it"))
+            Finding::new(Level::Info, name, text)
+                .fix(format!("keyrot keys add {id} --model MODEL, or unset it"))
         })
         .collect()
 }
@@ -114,7 +123,11 @@ mod tests {
         {"key_id": "d", "model_name": "m", "active": false}]}"#;
 
     fn vars(c: &str) -> Vars {
-        Vars::from_iter([("GEMINI_KEY_a", "sentinel-1"), ("GEMINI_KEY_b", "sentinel-1"), ("GEMINI_KEY_c_1", c)])
+        Vars::from_iter([
+            ("GEMINI_KEY_a", "sentinel-1"),
+            ("GEMINI_KEY_b", "sentinel-1"),
+            ("GEMINI_KEY_c_1", c),
+        ])
     }
 
     #[tokio::test]

@@ -127,7 +127,8 @@ impl KeysFile {
 
     /// A file that has such a pair already can still be put right, one change at a time.
     fn refuse_shared_names(&self, before: &KeySet, after: &KeySet) -> Result<(), ConfigError> {
-        let problems = |keys| self.settings.check_names(keys).err().map_or(Vec::new(), |e| e.problems().to_vec());
+        let problems =
+            |keys| self.settings.check_names(keys).err().map_or(Vec::new(), |e| e.problems().to_vec());
         let old = problems(before);
         let new = problems(after).into_iter().filter(|problem| !old.contains(problem)).collect();
         ConfigError::of(new).map_or(Ok(()), Err)

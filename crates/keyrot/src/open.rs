@@ -8,7 +8,7 @@ use keyrot_core::{
 
 use crate::backends;
 use crate::environment::Environment;
-use crate::reload::{Background, ReloadStatus};
+use crate::reload::{Background, ReloadStatus, Stamp};
 use crate::settings::Settings;
 use crate::single::SingleKey;
 
@@ -34,12 +34,13 @@ pub struct Opened {
     pub secrets: Arc<dyn SecretStore>,
     /// What to tell people once, in the order to tell it.
     pub notices: Vec<Notice>,
-    /// Active keys without a secret.
+    /// Active keys that are not used because their secret could not be had.
     pub without_secret: Vec<(KeyId, SecretError)>,
     background: Background,
 }
 
-/// A pool as the environment of this process and its `.env` file say; notices go to `tracing`.
+/// A pool as the environment of this process and its `.env` file say; notices and keys without a secret are logged
+/// through `tracing`.
 ///
 /// # Errors
 /// Every problem of the configuration at once, or that there is no usable key.
@@ -77,7 +78,8 @@ impl Settings {
     }
 
     async fn open_with(self, clock: impl Clock + Clone) -> Result<Opened, ConfigError> {
-        let mut notices = self.notices();
+        let notices = self.notices();
+        let stamp = self.rotates().then(|| Stamp::of(self.keys_path())); // before the file is read
         let (keys, secrets) = if self.rotates() {
             all_or_every_problem(self.check(), self.key_set(), self.secrets())?
         } else {
@@ -92,12 +94,7 @@ impl Settings {
             .any_model(!self.rotates())
             .build();
         let without_secret = pool.load_secrets().await;
-        notices.extend(
-            without_secret.iter().map(|(id, error)| {
-                Notice::Warning(format!("key {id} is not used: it has no secret: {error}"))
-            }),
-        );
-        let background = Background::start(&pool, &self, clock);
+        let background = Background::start(&pool, &self, stamp, clock);
         Ok(Opened { pool, settings: self, secrets, notices, without_secret, background })
     }
 
