@@ -1,2 +1,54 @@
-//! main
-fn main() {}
+//! The command `keyrot`: strategies from sentences through rotated keys, and everything around the keys.
+
+mod arguments;
+mod check;
+mod check_keys;
+mod check_probe;
+mod check_report;
+mod check_secrets;
+mod check_settings;
+mod completions;
+mod demo;
+mod explain;
+mod failure;
+mod generate;
+mod keys;
+mod keys_file;
+mod keys_list;
+mod keys_options;
+mod out_file;
+mod output;
+mod progress;
+mod session;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell();
+            failure.code()
+        }
+    }
+}
+
+async fn run(Arguments { command, options }: Arguments) -> Result<(), Failure> {
+    match command {
+        Command::Check(check) => check::run(check, &options).await,
+        Command::Completions(completions) => completions::run(&completions),
+        Command::Demo(demo) => demo::run(demo, &options).await,
+        Command::Explain(explain) => explain::run(explain, &options).await,
+        Command::Generate(generate) => generate::run(generate, &options).await,
+        Command::Keys(keys) => keys::run(keys, &options).await,
+        Command::Status(status) => status::run(status, &options).await,
+    }
+}

@@ -22,9 +22,6 @@ impl KeyPool {
         }
         let mut keys = shared.keys.clone();
         for mut key in shared.keys.iter().cloned() {
-            if key.models.is_empty() {
-                key.models.insert(key.model_name.clone(), key.limits);
-            }
             key.models.extend(new.iter().map(|model| (model.clone(), Limits::default())));
             if let Err(error) = keys.upsert(key) {
                 tracing::warn!(%error, "a model cannot be taken on");

@@ -1,7 +1,7 @@
 //! What runs beside a pool: a look at keys.json each second, secrets read before they expire.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -35,11 +35,17 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn start(pool: &KeyPool, settings: &Settings, clock: impl Clock + Clone) -> Self {
+    /// `stamp` is what the file was when the pool's keys were read; `None` if there is none to watch.
+    pub(crate) fn start(
+        pool: &KeyPool,
+        settings: &Settings,
+        stamp: Option<Option<Stamp>>,
+        clock: impl Clock + Clone,
+    ) -> Self {
         let status = Arc::default();
         let mut tasks = vec![tokio::spawn(refresh(pool.clone(), clock.clone()))];
-        if settings.rotates() {
-            let watched = Watched::new(pool.clone(), settings, Arc::clone(&status));
+        if let Some(stamp) = stamp {
+            let watched = Watched::new(pool.clone(), settings, stamp, Arc::clone(&status));
             tasks.push(tokio::spawn(watch(watched, clock)));
         }
         Self { status, tasks }
@@ -90,7 +96,7 @@ async fn watch(mut watched: Watched, clock: impl Clock) {
 
 /// What tells one state of a file from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     modified: Option<SystemTime>,
     len: u64,
     /// A save replaces the file: another one under the same name.
@@ -99,7 +105,7 @@ struct Stamp {
 
 impl Stamp {
     /// `None` if there is no such file.
-    fn of(path: &PathBuf) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let about = fs::metadata(path).ok()?;
         #[cfg(unix)]
         let inode = std::os::unix::fs::MetadataExt::ino(&about);
@@ -119,9 +125,14 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(pool: KeyPool, settings: &Settings, status: Arc<Mutex<ReloadStatus>>) -> Self {
+    fn new(
+        pool: KeyPool,
+        settings: &Settings,
+        stamp: Option<Stamp>,
+        status: Arc<Mutex<ReloadStatus>>,
+    ) -> Self {
         let path = settings.keys_path().to_owned();
-        Self { pool, stamp: Stamp::of(&path), path, secret_store: settings.secret_store().to_owned(), status }
+        Self { pool, path, secret_store: settings.secret_store().to_owned(), stamp, status }
     }
 
     /// Takes the keys over if the file has changed and can be used; true then.
@@ -179,7 +190,7 @@ mod tests {
             .shared_secrets(secrets)
             .clock(ManualClock::default())
             .build();
-        let watched = Watched::new(pool.clone(), &settings, Arc::default());
+        let watched = Watched::new(pool.clone(), &settings, Stamp::of(&path), Arc::default());
         Bench { _folder: folder, path, watched, pool }
     }
 
@@ -255,7 +266,8 @@ mod tests {
         let bench = bench();
         let settings =
             Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&bench.path);
-        let background = Background::start(&bench.pool, &settings, clock.clone());
+        let stamp = Some(Stamp::of(&bench.path));
+        let background = Background::start(&bench.pool, &settings, stamp, clock.clone());
         bench.replace(THREE);
         let reloaded = async {
             while background.reload_status().reloads == 0 {

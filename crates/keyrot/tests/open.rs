@@ -156,8 +156,9 @@ async fn one_secret_is_enough_and_none_is_an_error_that_names_every_place() {
     let base = [("ENABLE_KEY_ROTATION", "on"), ("KEYROT_KEYS_FILE", &*keys)];
     let some = [&base[..], &[("GEMINI_KEY_flash_02", "two")]].concat();
     let opened = open(&some).await.unwrap();
-    let [Notice::Warning(warning)] = &opened.notices[..] else { panic!("{:?}", opened.notices) };
-    assert!(warning.contains("flash_01") && warning.contains("GEMINI_KEY_flash_01"), "{warning}");
+    let [(id, missing)] = &opened.without_secret[..] else { panic!("{:?}", opened.without_secret) };
+    assert_eq!(id.as_str(), "flash_01");
+    assert!(missing.to_string().contains("GEMINI_KEY_flash_01"), "{missing}");
     for _ in 0..20 {
         assert_eq!(secret_sent(&opened, &KeyRequest::any()).await, "two");
     }

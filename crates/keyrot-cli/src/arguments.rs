@@ -1,0 +1,88 @@
+//! What the command line may say, for all subcommands.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use keyrot::parse_duration;
+
+use crate::check::CheckArguments;
+use crate::completions::CompletionsArguments;
+use crate::demo::DemoArguments;
+use crate::explain::ExplainArguments;
+use crate::generate::GenerateArguments;
+use crate::keys::KeysArguments;
+use crate::status::StatusArguments;
+
+/// Many Gemini API keys as one dependable key: picks the right one, fails over, and says why.
+#[derive(Debug, Parser)]
+#[command(
+    name = "keyrot",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done; 1 failed; 2 usage or configuration, no key matches, no secret at all; \
+                  3 keys exist but all rest or are rejected."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// Options of every subcommand.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Use the keys of keys.json, or the single key, whatever ENABLE_KEY_ROTATION says
+    #[arg(long, global = true, value_name = "on|off", value_enum)]
+    pub(crate) rotation: Option<Rotation>,
+    /// The list of keys, instead of KEYROT_KEYS_FILE or keys.json
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) keys_file: Option<PathBuf>,
+    /// The file with variables, instead of KEYROT_ENV_FILE or .env
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Rotation {
+    On,
+    Off,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Turn a sentence into a trading strategy
+    Generate(GenerateArguments),
+    /// Show the health of every key
+    Status(StatusArguments),
+    /// Say why a request could or could not be served now
+    Explain(ExplainArguments),
+    /// Look for mistakes in the configuration, the keys and their secrets
+    Check(CheckArguments),
+    /// List and edit the keys of keys.json
+    Keys(KeysArguments),
+    /// Watch keys rotate, fail over and recover against a simulator; needs no key and no network
+    Demo(DemoArguments),
+    /// Print a completion script for a shell
+    Completions(CompletionsArguments),
+}
+
+/// `120s`, for clap.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("allowed: a duration above 0 such as 30, 30s, 500ms or 5m".to_owned()),
+    }
+}
+
+/// `NAME=VALUE`, for clap.
+pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("allowed: NAME=VALUE such as region=us-east".to_owned()),
+    }
+}

@@ -1,0 +1,54 @@
+//! The line that moves while a strategy is written.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use keyrot::strategy_gen::Progress;
+
+/// A spinner with characters and tokens; nothing at all if nobody watches.
+pub(crate) struct ProgressLine {
+    bar: ProgressBar,
+}
+
+impl ProgressLine {
+    pub(crate) fn start() -> Self {
+        let bar = ProgressBar::new_spinner(); // draws only on a terminal
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+            bar.set_style(style);
+        }
+        bar.set_message("waiting for the first words");
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { bar }
+    }
+
+    pub(crate) fn show(&self, progress: Progress) {
+        self.bar.set_message(text(progress));
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn text(progress: Progress) -> String {
+    let doing = if progress.round == 0 { "writing" } else { "correcting" };
+    match progress.output_tokens {
+        Some(tokens) => format!("{doing}: {} characters, {tokens} tokens", progress.chars),
+        None => format!("{doing}: {} characters", progress.chars),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_how_far_and_in_which_round() {
+        assert_eq!(text(Progress::new(120, None)), "writing: 120 characters");
+        let mut repair = Progress::new(7, Some(3));
+        repair.round = 1;
+        assert_eq!(text(repair), "correcting: 7 characters, 3 tokens");
+    }
+}
