@@ -5,26 +5,26 @@ use keyrot::{KeyMetadata, ModelName, ProjectId};
 
 use crate::arguments;
 
-/// What `add` and `set` have in common.
+/// What `add` and `set` have in common. Negative numbers are let through to be refused as values, by name.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct Fields {
     /// The Cloud project whose quota the key uses; keys of one project share it [default: one of its own]
     #[arg(long)]
     project: Option<String>,
     /// Requests per minute [default: not limited]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     rpm: Option<u32>,
     /// Input tokens per minute [default: not limited]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     tpm: Option<u64>,
     /// Requests per day, which ends at midnight in Los Angeles [default: not limited]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     rpd: Option<u32>,
     /// Lower is used first [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<u32>,
     /// Share of the traffic inside a priority; 0 is never used [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     weight: Option<u32>,
     /// Set a tag; may be repeated
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = arguments::tag)]
