@@ -1,134 +1,140 @@
-//! `keyrot demo`: keys rotate, fail over and recover against a simulator, and no caller notices.
+//! `keyrot demo`: six keys of a simulated provider get into trouble, and nobody who asks for a strategy notices.
+//!
+//! Everything happens in this process and on its loopback address; no variable, file or network of the user
+//! is touched.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use keyrot::strategy_gen::{AttemptReport, GenerateError, GenerateOptions, Strategy, StrategyGenerator};
-use keyrot::{Clock, SystemClock};
+use gemini_sim::SimServer;
+use keyrot_core::{Clock, KeyPool, SystemClock};
+use strategy_gen::StrategyGenerator;
+use strategy_gen::keyrot_gemini::{Gemini, PooledGemini};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
-use crate::arguments::Options;
-use crate::demo_summary::Summary;
-use crate::demo_view::{Moment, View};
-use crate::demo_world::{MODEL, World};
-use crate::failure::Failure;
-use crate::output;
-use crate::session;
+use crate::demo_load::{self, SENTENCES};
+use crate::demo_notes::seconds;
+use crate::demo_scene::{self, LEAKED, RETIRED, SMALL, STORMY, Scene};
+use crate::demo_screen::{self, Screen};
+use crate::demo_summary::{Summary, Tally};
+use crate::demo_watch::{KeyView, Watch};
 
-#[derive(Debug, Args)]
-pub(crate) struct DemoArguments {}
+/// Shows keys rotate, fail and recover, on a simulated provider; needs no key and no network.
+///
+/// Exits with 0 if no caller saw a failure, else with 1. Ctrl-C ends it with the summary so far.
+#[derive(Args, Debug)]
+pub(crate) struct DemoArguments {
+    /// How long strategies are asked for, in seconds.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u64).range(5..=3600))]
+    seconds: u64,
+}
 
-/// New strategies are begun for so long.
-const LASTS: Duration = Duration::from_secs(18);
-/// How many callers there are at the same time.
-const CALLERS: usize = 4;
-/// How often the table changes.
-const REFRESH: Duration = Duration::from_millis(200);
+/// How often the keys are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// The same keys are drawn in every run, as far as the network keeps its order.
+const SEED: u64 = 7;
 
-/// What the callers ask for, in turn.
-const SENTENCES: [&str; 6] = [
-    "Buy when RSI < 30, sell when RSI > 70",
-    "Buy when the 10-day SMA crosses above the 30-day SMA, sell when it crosses below",
-    "Buy below the lower Bollinger band of 20 days, sell at the middle",
-    "Buy when MACD crosses above its signal line, sell when it crosses below",
-    "Buy when the 12-day EMA is above the 26-day EMA, sell otherwise",
-    "Buy after three rising days, sell after two falling ones",
-];
-
-type Outcome = Result<Strategy, GenerateError>;
-
-pub(crate) async fn run(_: DemoArguments, options: &Options) -> Result<(), Failure> {
-    let world = World::start().await?;
-    let shown = tokio::select! {
-        shown = show(&world) => Ok(shown),
-        signal = session::stop_signal() => Err(Failure::stopped(signal)),
+/// Runs the demonstration. Its summary goes to standard output, its progress to standard error.
+pub(crate) async fn run(arguments: &DemoArguments, json: bool) -> Result<ExitCode, Box<dyn Error>> {
+    let scene = Scene { lasts: Duration::from_secs(arguments.seconds) };
+    let sim = SimServer::start(scene.provider()).await?;
+    let keys = demo_scene::keys()?;
+    let pool = KeyPool::builder(keys.clone())
+        .secrets(demo_scene::secrets(&keys))
+        .cooldown(scene.cooldown())
+        .seed(SEED)
+        .build();
+    let client = Gemini::builder().base_url(sim.base_url()).build()?;
+    let generator = StrategyGenerator::new(PooledGemini::new(pool.clone(), client));
+    let mut stage = Stage {
+        begun: SystemClock.now(),
+        screen: Screen::open(&title(scene), json),
+        watch: Watch::new(pool.clone()),
+        tally: Tally::default(),
+        keys: Vec::new(),
     };
-    world.end().await;
-    let summary = shown?;
-    if options.json {
-        output::print_json(&summary)?;
-    } else {
-        output::print(&summary.for_people())?;
-    }
-    match summary.caller_visible_failures {
-        0 => Ok(()),
-        failures => Err(Failure::failed(format!("{failures} callers were told of a failure"))),
-    }
+    let interrupted = stage.play(generator, scene).await?;
+    let took = SystemClock.now() - stage.begun;
+    pool.close().await;
+    let Stage { screen, tally, keys, .. } = stage;
+    screen.close();
+    let summary = Summary::new(took, interrupted, tally, &sim.attempts(), &keys);
+    let text = if json { serde_json::to_string_pretty(&summary)? } else { summary.text() };
+    writeln!(io::stdout(), "{text}")?;
+    Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Lets callers ask until the time is over, and shows what becomes of it.
-async fn show(world: &World) -> Summary {
-    let clock = SystemClock;
-    let start = clock.now();
-    let (told, mut results) = mpsc::unbounded_channel();
-    let mut callers = JoinSet::new(); // ends them when it is dropped
-    let turn = Arc::new(AtomicUsize::new(0));
-    for _ in 0..CALLERS {
-        callers.spawn(ask(world.generator.clone(), Arc::clone(&turn), start + LASTS, told.clone()));
-    }
-    drop(told);
-    let mut view = View::new();
-    let mut attempts: Vec<AttemptReport> = Vec::new();
-    let (mut generated, mut failed, mut latest) = (0, 0, String::new());
-    let mut refresh_at = start;
-    loop {
-        tokio::select! {
-            result = results.recv() => {
-                let Some(result) = result else { break };
-                match result {
-                    Ok(strategy) => {
-                        generated += 1;
-                        latest = in_words(&strategy);
-                        attempts.extend(strategy.attempts);
-                    }
-                    Err(error) => {
-                        failed += 1;
-                        latest = format!("a caller was told: {error}");
-                        attempts.extend(error.spent().map(|spent| spent.attempts.clone()).unwrap_or_default());
-                    }
+fn title(scene: Scene) -> String {
+    let (storm, calm) = scene.storm();
+    let cooldown = scene.cooldown();
+    format!(
+        "keyrot demo: {} sentences, a simulated Gemini, 6 keys in 4 projects\n\
+         To come: {RETIRED} not valid, {SMALL} out of quota, {LEAKED} leaked after {},\n\
+         {STORMY} overloaded {} to {}. Cooldowns {} to {}, usually 30 s to 15 min",
+        SENTENCES.len(),
+        seconds(scene.leak()),
+        seconds(storm),
+        seconds(calm),
+        seconds(cooldown.base),
+        seconds(cooldown.max),
+    )
+}
+
+/// What is going on.
+struct Stage {
+    begun: Instant,
+    screen: Screen,
+    watch: Watch,
+    tally: Tally,
+    /// As they were at the last look.
+    keys: Vec<KeyView>,
+}
+
+impl Stage {
+    /// Until all has been asked for and answered; true if Ctrl-C ended it before.
+    async fn play(&mut self, generator: StrategyGenerator, scene: Scene) -> Result<bool, Box<dyn Error>> {
+        let (sender, mut finished) = mpsc::unbounded_channel();
+        let load = tokio::spawn(demo_load::generate(generator, self.begun + scene.lasts, sender));
+        let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
+        let mut next_look = self.begun;
+        let interrupted = loop {
+            tokio::select! {
+                ended = finished.recv() => {
+                    let Some(ended) = ended else { break false };
+                    let line = self.tally.add(ended);
+                    self.screen.generation(self.elapsed(), &line);
                 }
-                view.say(clock.now() - start, &latest);
+                stopped = &mut stop => {
+                    stopped?;
+                    break true;
+                }
+                () = SystemClock.sleep_until(next_look) => {
+                    self.look().await?;
+                    next_look = SystemClock.now() + LOOK;
+                }
             }
-            () = clock.sleep_until(refresh_at) => refresh_at = clock.now() + REFRESH,
-        }
-        let moment = Moment { elapsed: clock.now() - start, generated, failed, latest: &latest };
-        view.refresh(&world.pool, &moment).await;
+        };
+        load.abort();
+        self.look().await?;
+        Ok(interrupted)
     }
-    view.end();
-    let seconds = (clock.now() - start).as_secs_f64();
-    Summary::new(&world.server.attempts(), &attempts, generated, failed, seconds)
-}
 
-/// One caller: a strategy, then the next, until `end`.
-async fn ask(
-    generator: StrategyGenerator,
-    turn: Arc<AtomicUsize>,
-    end: Instant,
-    told: mpsc::UnboundedSender<Outcome>,
-) {
-    let options = GenerateOptions::default().model(MODEL).deadline(Duration::from_secs(60));
-    while SystemClock.now() < end {
-        let sentence = SENTENCES[turn.fetch_add(1, Ordering::Relaxed) % SENTENCES.len()];
-        if told.send(generator.generate(sentence, &options).await).is_err() {
-            return; // nobody watches any more
+    async fn look(&mut self) -> Result<(), Box<dyn Error>> {
+        let at = self.elapsed();
+        let (keys, events) = self.watch.look().await?;
+        self.keys = keys;
+        for event in &events {
+            self.screen.event(at, event);
         }
+        let status = demo_screen::status(at, self.tally.strategies, self.tally.failures.len());
+        self.screen.draw(&self.keys, &status);
+        Ok(())
     }
-}
 
-fn in_words(strategy: &Strategy) -> String {
-    let failed: Vec<&str> = strategy
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.outcome != "success")
-        .map(|attempt| attempt.key_id.as_str())
-        .collect();
-    match failed.as_slice() {
-        [] => format!("{} with {}", strategy.class_name, strategy.key_id),
-        failed => {
-            format!("{} with {}, after {} failed", strategy.class_name, strategy.key_id, failed.join(", "))
-        }
+    fn elapsed(&self) -> Duration {
+        SystemClock.now() - self.begun
     }
 }
