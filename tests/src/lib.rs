@@ -7,6 +7,7 @@ pub mod counting;
 pub mod docs;
 #[cfg(doctest)]
 mod docs_examples;
+pub mod docs_shell;
 pub mod four_keys;
 pub mod over_http;
 pub mod record;
