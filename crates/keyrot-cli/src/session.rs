@@ -50,9 +50,6 @@ pub(crate) fn tell_notices(opened: &Opened) {
             _ => {}
         }
     }
-    for (id, error) in &opened.without_secret {
-        output::warning(&format!("key {id} is not used, it has no secret: {error}"));
-    }
 }
 
 /// Works with a pool until the work is done or a signal comes, then closes the pool.

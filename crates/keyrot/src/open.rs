@@ -32,7 +32,7 @@ pub struct Opened {
     pub settings: Settings,
     /// Where the secrets come from.
     pub secrets: Arc<dyn SecretStore>,
-    /// What to tell people once, in the order to tell it.
+    /// What to tell people once, in the order to tell it; last the keys without a secret.
     pub notices: Vec<Notice>,
     /// Active keys that are not used because their secret could not be had.
     pub without_secret: Vec<(KeyId, SecretError)>,
@@ -45,14 +45,14 @@ pub struct Opened {
 /// # Errors
 /// Every problem of the configuration at once, or that there is no usable key.
 pub async fn from_env() -> Result<Opened, ConfigError> {
-    let opened = Settings::from_environment(Environment::read(None)?)?.open().await?;
-    for notice in &opened.notices {
+    let settings = Settings::from_environment(Environment::read(None)?)?;
+    for notice in settings.notices() {
         match notice {
             Notice::Info(text) => tracing::info!("{text}"),
             Notice::Warning(text) => tracing::warn!("{text}"),
         }
     }
-    Ok(opened)
+    settings.open().await // the pool logs which keys have no secret
 }
 
 impl Settings {
@@ -78,7 +78,7 @@ impl Settings {
     }
 
     async fn open_with(self, clock: impl Clock + Clone) -> Result<Opened, ConfigError> {
-        let notices = self.notices();
+        let mut notices = self.notices();
         let stamp = self.rotates().then(|| Stamp::of(self.keys_path())); // before the file is read
         let (keys, secrets) = if self.rotates() {
             all_or_every_problem(self.check(), self.key_set(), self.secrets())?
@@ -94,6 +94,11 @@ impl Settings {
             .any_model(!self.rotates())
             .build();
         let without_secret = pool.load_secrets().await;
+        notices.extend(
+            without_secret.iter().map(|(id, error)| {
+                Notice::Warning(format!("key {id} is not used: it has no secret: {error}"))
+            }),
+        );
         let background = Background::start(&pool, &self, stamp, clock);
         Ok(Opened { pool, settings: self, secrets, notices, without_secret, background })
     }
