@@ -1,36 +1,34 @@
 //! `keyrot check`: mistakes in the configuration, the keys and their secrets, found before a call is lost to them.
 
 use clap::Args;
-use keyrot::{Notice, Opened};
+use keyrot::{KeySet, Settings};
 
 use crate::arguments::Options;
 use crate::check_keys;
 use crate::check_probe;
-use crate::check_report::{KeyReport, Report};
+use crate::check_report::{Finding, Level, Report};
+use crate::check_secrets::{self, Secrets};
+use crate::check_settings;
 use crate::failure::Failure;
 use crate::output;
 use crate::session;
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// Also ask the provider with each key (models.list: costs no quota)
+    /// Also ask the provider with each key which models it may use
     #[arg(long)]
     probe: bool,
 }
 
+/// Exit code 0: no error (warnings are none); 2: something has to be put right; 1: the provider did not accept a key.
 pub(crate) async fn run(arguments: CheckArguments, options: &Options) -> Result<(), Failure> {
-    let report = match session::settings(options) {
-        Err(error) => Report::of_problems(&error),
-        Ok(settings) => match settings.open_for_inspection().await {
-            Err(error) => Report::of_problems(&error),
-            Ok(opened) => {
-                session::with_pool(opened, async |opened| Ok(look(opened, arguments.probe).await)).await?
-            }
-        },
-    };
-    let report = report.finished();
+    let mut report = Report::default();
+    match session::settings(options) {
+        Ok(settings) => look(&settings, arguments.probe, &mut report).await,
+        Err(error) => report.add(Finding::of_problems("configuration", &error)),
+    }
     if options.json {
-        output::print_json(&report)?;
+        output::print_json(&report.for_programs())?;
     } else {
         output::print(&report.for_people())?;
     }
@@ -40,39 +38,47 @@ pub(crate) async fn run(arguments: CheckArguments, options: &Options) -> Result<
     }
 }
 
-async fn look(opened: &Opened, probe: bool) -> Report {
-    let keys = opened.pool.keys();
-    let mut report = Report::new(&opened.settings);
-    for notice in &opened.notices {
-        match notice {
-            Notice::Info(text) => report.info.push(text.clone()),
-            Notice::Warning(text) => report.warnings.push(text.clone()),
-            _ => {}
-        }
+async fn look(settings: &Settings, probe: bool, report: &mut Report) {
+    report.add(check_settings::look(settings));
+    let Some(keys) = read_keys(settings, report) else { return };
+    let Ok(store) = settings.secrets().inspect_err(|error| {
+        report.add(Finding::of_problems("SECRET_STORE_TYPE", error));
+    }) else {
+        return;
+    };
+    let secrets = Secrets::read(&keys, &*store).await;
+    report.add(secrets.findings());
+    report.add(secrets.duplicates());
+    if settings.rotates() {
+        report.add(check_keys::siblings(&keys));
+        report.add(check_secrets::unused_variables(settings, &keys, &*store));
     }
-    if keys.iter().all(|key| !key.active) {
-        report.problems.push(format!("{}: no key is active", opened.settings.keys_path().display()));
-    }
-    let secrets = check_keys::read_secrets(opened, &keys).await;
-    for key in &keys {
-        report.keys.push(KeyReport::new(key, opened.secrets.locator(key), secrets.get(&key.key_id)));
-        if let Some(Err(error)) = secrets.get(&key.key_id) {
-            report.problems.push(format!("key {} has no secret: {error}", key.key_id));
-        }
-        if key.provider != "gemini" {
-            report.warnings.push(format!(
-                "key {} is never used: its provider is {:?}, and only \"gemini\" is supported",
-                key.key_id, key.provider
-            ));
-        }
-    }
-    report.problems.extend(check_keys::duplicates(&keys, &secrets));
-    report.warnings.extend(check_keys::siblings(&keys));
     if probe {
-        match opened.settings.gemini() {
-            Ok(gemini) => check_probe::probe(&gemini, &secrets, &mut report).await,
-            Err(error) => report.problems.extend_from_slice(error.problems()),
+        match settings.gemini() {
+            Ok(gemini) => check_probe::probe(&gemini, &secrets, report).await,
+            Err(error) => report.add(Finding::of_problems("GOOGLE_GEMINI_BASE_URL", &error)),
         }
     }
-    report
+}
+
+/// The entries; `None` if they cannot be read, which is reported then.
+fn read_keys(settings: &Settings, report: &mut Report) -> Option<KeySet> {
+    let path = settings.keys_path().display().to_string();
+    if !settings.rotates() {
+        return settings
+            .key_set()
+            .inspect_err(|error| report.add(Finding::of_problems("GEMINI_API_KEY", error)))
+            .ok();
+    }
+    let keys = KeySet::load(settings.keys_path())
+        .inspect_err(|error| report.add(Finding::of_problems(&path, error)))
+        .ok()?;
+    let active = keys.iter().filter(|key| key.active).count();
+    let count = format!("{} keys, {active} of them active", keys.len());
+    report.add([Finding::new(Level::Ok, &path, count)]);
+    if let Err(error) = settings.check_names(&keys) {
+        report.add(Finding::of_problems(&path, &error));
+    }
+    report.add(check_keys::entries(&keys, &path));
+    Some(keys)
 }

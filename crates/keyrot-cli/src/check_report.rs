@@ -1,156 +1,188 @@
-//! What `keyrot check` found, for people and programs.
+//! What `keyrot check` found, for people and for programs.
 
 use std::fmt::Write;
 
-use keyrot::secrecy::SecretString;
-use keyrot::{ConfigError, KeyMetadata, SecretError, Settings};
+use anstyle::{AnsiColor, Style};
+use keyrot::ConfigError;
 use serde::Serialize;
 
-use crate::output;
-
-/// docs/configuration.md describes it.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Report {
-    ok: bool,
-    /// `null` if the settings cannot be read.
-    rotation: Option<bool>,
-    keys_file: Option<String>,
-    secret_store: Option<String>,
-    /// Where quota is counted.
-    limiter: &'static str,
-    pub(crate) keys: Vec<KeyReport>,
-    /// To be put right.
-    pub(crate) problems: Vec<String>,
-    /// Keys that the provider refused.
-    pub(crate) refusals: Vec<String>,
-    pub(crate) warnings: Vec<String>,
-    pub(crate) info: Vec<String>,
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    Ok,
+    Info,
+    Warning,
+    Error,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct KeyReport {
-    pub(crate) key_id: String,
-    model: String,
-    project: String,
-    active: bool,
-    /// Where its secret is looked for.
-    secret: String,
-    /// `null` for an inactive key, whose secret is not read.
-    secret_found: Option<bool>,
-    pub(crate) probe: Option<ProbeReport>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct ProbeReport {
-    pub(crate) ok: bool,
-    /// How many models the key may use.
-    pub(crate) models: Option<usize>,
-    pub(crate) outcome: &'static str,
-    pub(crate) detail: Option<String>,
-}
-
-impl KeyReport {
-    pub(crate) fn new(
-        key: &KeyMetadata,
-        locator: String,
-        secret: Option<&Result<SecretString, SecretError>>,
-    ) -> Self {
-        Self {
-            key_id: key.key_id.to_string(),
-            model: key.model_name.to_string(),
-            project: key.quota_project().to_string(),
-            active: key.active,
-            secret: locator,
-            secret_found: secret.map(Result::is_ok),
-            probe: None,
+impl Level {
+    fn mark(self) -> (char, AnsiColor) {
+        match self {
+            Self::Ok => ('✓', AnsiColor::Green),
+            Self::Info => ('i', AnsiColor::Cyan),
+            Self::Warning => ('!', AnsiColor::Yellow),
+            Self::Error => ('✗', AnsiColor::Red),
         }
     }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) level: Level,
+    /// A key id, a variable or a file.
+    pub(crate) subject: String,
+    pub(crate) message: String,
+    /// What to do; `null` if there is nothing to do.
+    pub(crate) fix: Option<String>,
+}
+
+impl Finding {
+    pub(crate) fn new(level: Level, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { level, subject: subject.into(), message: message.into(), fix: None }
+    }
+
+    pub(crate) fn fix(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
+    }
+
+    /// A text that may say what to do behind its first semicolon. It stays whole, so that it can be searched for.
+    pub(crate) fn told(level: Level, subject: impl Into<String>, text: &str) -> Self {
+        let fix = text.split_once("; ").map(|(_, fix)| fix.to_owned());
+        Self { fix, ..Self::new(level, subject, text) }
+    }
+
+    /// Each problem as an error about the variable that it begins with, else about `subject`.
+    pub(crate) fn of_problems(subject: &str, error: &ConfigError) -> Vec<Self> {
+        let file = format!("{subject}: ");
+        let each = error.problems().iter().map(|problem| {
+            let problem = problem.strip_prefix(&file).unwrap_or(problem);
+            Self::told(Level::Error, variable(problem).unwrap_or(subject), problem)
+        });
+        each.collect()
+    }
+}
+
+/// The variable that a text begins with.
+pub(crate) fn variable(text: &str) -> Option<&str> {
+    let first = text.split(' ').next()?;
+    let letters = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    (first.contains('_') && first.chars().all(letters)).then_some(first)
+}
+
+/// All findings, in the order in which things were looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    findings: Vec<Finding>,
+    /// Errors that came from asking the provider, not from the configuration.
+    refused: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ReportJson<'a> {
+    ok: bool,
+    findings: &'a [Finding],
 }
 
 impl Report {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        let rotates = settings.rotates();
-        Self {
-            rotation: Some(rotates),
-            keys_file: rotates.then(|| settings.keys_path().display().to_string()),
-            secret_store: rotates.then(|| settings.secret_store().to_owned()),
-            limiter: "process",
-            ..Self::default()
-        }
+    pub(crate) fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.findings.extend(findings);
     }
 
-    /// The configuration cannot be used at all.
-    pub(crate) fn of_problems(error: &ConfigError) -> Self {
-        Self { problems: error.problems().to_vec(), limiter: "process", ..Self::default() }
+    /// What the provider said to a key.
+    pub(crate) fn add_probed(&mut self, finding: Finding) {
+        self.refused += usize::from(finding.level == Level::Error);
+        self.findings.push(finding);
     }
 
-    /// 0: fine; 2: something to put right; 3: no key works; 1: some keys do not.
+    fn count(&self, level: Level) -> usize {
+        self.findings.iter().filter(|finding| finding.level == level).count()
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
-        let worked = self.keys.iter().filter_map(|key| key.probe.as_ref()).any(|probe| probe.ok);
-        match (self.problems.is_empty(), self.refusals.is_empty()) {
-            (false, _) => 2,
-            (true, true) => 0,
-            (true, false) if worked => 1,
-            (true, false) => 3,
+        match (self.count(Level::Error) - self.refused, self.refused) {
+            (0, 0) => 0,
+            (0, _) => 1,
+            _ => 2,
         }
     }
 
-    /// Nothing is added any more.
-    pub(crate) fn finished(mut self) -> Self {
-        self.ok = self.exit_code() == 0;
-        self
+    pub(crate) fn for_programs(&self) -> ReportJson<'_> {
+        ReportJson { ok: self.exit_code() == 0, findings: &self.findings }
     }
 
+    /// One line for each finding, one for what to do about it unless the text has said so, and a sum.
     pub(crate) fn for_people(&self) -> String {
         let mut text = String::new();
-        let mut line = |what: &str, value: &str| {
-            let _ = writeln!(text, "{what:<10} {value}"); // a String takes everything
+        for Finding { level, subject, message, fix } in &self.findings {
+            let (mark, colour) = level.mark();
+            let style = Style::new().fg_color(Some(colour.into()));
+            let subject = if message.starts_with(subject.as_str()) { "" } else { &format!("{subject}: ") };
+            let _ = writeln!(text, "{style}{mark}{style:#} {subject}{message}"); // a String takes everything
+            if let Some(fix) = fix.as_deref().filter(|fix| !message.contains(fix)) {
+                let _ = writeln!(text, "  → {fix}");
+            }
+        }
+        let (errors, warnings) = (self.count(Level::Error), self.count(Level::Warning));
+        let sum = match (errors, warnings) {
+            (0, 0) => "no error, no warning".to_owned(),
+            (0, _) => format!("no error, {}", counted(warnings, "warning")),
+            (_, 0) => counted(errors, "error"),
+            _ => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
         };
-        match (self.rotation, &self.keys_file, &self.secret_store) {
-            (Some(true), Some(file), Some(store)) => {
-                line("rotation", "on (ENABLE_KEY_ROTATION)");
-                line("keys", file);
-                line("secrets", store);
-            }
-            (Some(false), ..) => line("rotation", "off (ENABLE_KEY_ROTATION): one key"),
-            _ => {}
-        }
-        line("limits", "counted in this process");
-        if !self.keys.is_empty() {
-            let _ = writeln!(text, "\n{}\n", self.table());
-        }
-        for (what, all) in [
-            ("problem", &self.problems),
-            ("refused", &self.refusals),
-            ("warning", &self.warnings),
-            ("info", &self.info),
-        ] {
-            for one in all {
-                let _ = writeln!(text, "{what}: {one}");
-            }
-        }
-        text.push_str(if self.ok { "all is well" } else { "not all is well" });
+        let _ = writeln!(text, "{sum}");
         text
     }
+}
 
-    fn table(&self) -> comfy_table::Table {
-        let mut table = output::table(["key", "model", "project", "active", "secret", "found", "probe"]);
-        for key in &self.keys {
-            let yes_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-            let probe = key.probe.as_ref().map(|probe| match probe.models {
-                Some(models) => format!("ok, {models} models"),
-                None => probe.outcome.to_owned(),
-            });
-            table.add_row([
-                key.key_id.clone(),
-                key.model.clone(),
-                key.project.clone(),
-                yes_no(key.active),
-                key.secret.clone(),
-                key.secret_found.map_or_else(|| "-".to_owned(), yes_no),
-                probe.unwrap_or_else(|| "-".to_owned()),
-            ]);
-        }
-        table
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_1_and_something_to_put_right_is_2() {
+        let mut report = Report::default();
+        report.add([Finding::new(Level::Warning, "a", "odd")]);
+        assert_eq!(report.exit_code(), 0);
+        report.add_probed(Finding::new(Level::Warning, "a", "tired"));
+        assert_eq!(report.exit_code(), 0);
+        report.add_probed(Finding::new(Level::Error, "a", "rejected"));
+        assert_eq!(report.exit_code(), 1);
+        report.add([Finding::new(Level::Error, "b", "wrong")]);
+        assert_eq!(report.exit_code(), 2);
+    }
+
+    #[test]
+    fn problems_are_about_the_variable_they_begin_with_or_the_file() {
+        let problems =
+            ["REDIS_URL is bad; do this", "k.json: keys[0] is null; allowed: an object", "REALLY bad"];
+        let error = ConfigError::of(problems.map(str::to_owned).to_vec()).unwrap();
+        let found = Finding::of_problems("k.json", &error);
+        let short: Vec<_> =
+            found.iter().map(|f| (f.subject.as_str(), f.message.as_str(), f.fix.as_deref())).collect();
+        assert_eq!(
+            short,
+            [
+                ("REDIS_URL", "REDIS_URL is bad; do this", Some("do this")),
+                ("k.json", "keys[0] is null; allowed: an object", Some("allowed: an object")),
+                ("k.json", "REALLY bad", None),
+            ]
+        );
+    }
+
+    #[test]
+    fn people_are_told_once() {
+        let mut report = Report::default();
+        report.add([
+            Finding::told(Level::Error, "V_X", "V_X is bad; do this"),
+            Finding::new(Level::Warning, "a", "odd").fix("do that"),
+        ]);
+        let text = anstream::adapter::strip_str(&report.for_people()).to_string();
+        assert_eq!(text, "✗ V_X is bad; do this\n! a: odd\n  → do that\n1 error, 1 warning\n");
     }
 }

@@ -5,6 +5,8 @@ mod check;
 mod check_keys;
 mod check_probe;
 mod check_report;
+mod check_secrets;
+mod check_settings;
 mod completions;
 mod demo;
 mod demo_load;
@@ -17,8 +19,9 @@ mod explain;
 mod failure;
 mod generate;
 mod keys;
-mod keys_edit;
+mod keys_file;
 mod keys_list;
+mod keys_options;
 mod out_file;
 mod output;
 mod progress;
@@ -53,7 +56,7 @@ async fn run(Arguments { command, options }: Arguments) -> Result<ExitCode, Fail
         }
         Command::Explain(explain) => explain::run(explain, &options).await?,
         Command::Generate(generate) => generate::run(generate, &options).await?,
-        Command::Keys(keys) => keys::run(keys, &options)?,
+        Command::Keys(keys) => keys::run(keys, &options).await?,
         Command::Status(status) => status::run(status, &options).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use crate::error::ConfigError;
 use crate::key::{KeyId, KeyMetadata, ModelName};
 use crate::keyset_edit::{self, Change};
-use crate::keyset_read::{entries, share_projects};
+use crate::keyset_entry::FIELDS;
+use crate::keyset_read::{entries, share_projects, unknown_fields};
 use crate::keyset_save;
 
 const EMPTY: &str = "{\n  \"keys\": []\n}\n";
@@ -51,6 +52,9 @@ impl Default for KeySet {
 }
 
 impl KeySet {
+    /// Every field that an entry may have. Others are kept when a file is saved and mean nothing.
+    pub const FIELDS: &'static [&'static str] = &FIELDS;
+
     /// Reads a file. It is not locked: a save replaces the file in one step.
     ///
     /// # Errors
@@ -71,7 +75,7 @@ impl KeySet {
     /// # Errors
     /// Every problem with its entry and field, what was found and what is allowed.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let mut keys = entries(text.strip_prefix('\u{feff}').unwrap_or(text))?;
+        let mut keys = entries(without_mark(text))?;
         let implied = share_projects(&mut keys)?;
         let index = index_of(&keys);
         Ok(Self { text: text.to_owned(), keys, index, implied, changed: HashMap::new() })
@@ -104,6 +108,13 @@ impl KeySet {
     /// The entry of this id.
     pub fn get(&self, id: &str) -> Option<&KeyMetadata> {
         self.index.get(id).map(|&index| &self.keys[index])
+    }
+
+    /// Fields of the text that was read which mean nothing here, each with its entry: perhaps slips such as `prority`.
+    /// One inside `models` is named with its path: `models.gemini-2.5-pro.rmp`.
+    pub fn unknown_fields(&self) -> Vec<(KeyId, String)> {
+        let unknown = unknown_fields(without_mark(&self.text)).into_iter();
+        unknown.filter_map(|(id, field)| Some((self.get(&id)?.key_id.clone(), field))).collect()
     }
 
     /// Adds an entry, or changes the fields of the one with this id that differ.
@@ -246,6 +257,11 @@ impl<'a> IntoIterator for &'a KeySet {
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
+}
+
+/// Some editors begin a file with a byte order mark.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 fn index_of(keys: &[KeyMetadata]) -> HashMap<KeyId, usize> {

@@ -6,7 +6,49 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jsonc_parser::ast::{Object, Value};
 
-use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
+use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId, looks_like_an_api_key};
+
+/// Every field that an entry may have; another one is kept and means nothing.
+pub(crate) const FIELDS: [&str; 15] = [
+    "key_id",
+    "model_name",
+    "provider",
+    "project",
+    "secret",
+    "rpm",
+    "tpm",
+    "rpd",
+    "models",
+    "priority",
+    "weight",
+    "active",
+    "tags",
+    "created_at",
+    "updated_at",
+];
+
+/// The names in `object` that are no field of an entry, or of one of its models.
+pub(crate) fn unknown_fields(object: &Object<'_>) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for field in &object.properties {
+        match (field.name.as_str(), &field.value) {
+            ("models", Value::Object(models)) => {
+                let limits = models.properties.iter().filter_map(|model| match &model.value {
+                    Value::Object(limits) => Some((model.name.as_str(), limits)),
+                    _ => None,
+                });
+                for (model, limits) in limits {
+                    let names = limits.properties.iter().map(|limit| limit.name.as_str());
+                    let others = names.filter(|name| !["rpm", "tpm", "rpd"].contains(name));
+                    unknown.extend(others.map(|name| format!("models.{model}.{name}")));
+                }
+            }
+            (name, _) if !FIELDS.contains(&name) => unknown.push(name.to_owned()),
+            _ => {}
+        }
+    }
+    unknown
+}
 
 /// An object of the file whose fields are read one by one.
 pub(crate) struct Entry<'a, 'p> {
@@ -110,7 +152,7 @@ impl<'a, 'p> Entry<'a, 'p> {
     /// The name of a secret. Who writes the secret itself here is told, without repeating it.
     fn secret(&mut self) -> Option<String> {
         let name = self.text("secret")?;
-        if name.starts_with("AIza") || name.starts_with("AQ.") {
+        if looks_like_an_api_key(name) {
             self.problem(
                 "secret",
                 "looks like an API key; allowed: the name under which the secret store holds it. \

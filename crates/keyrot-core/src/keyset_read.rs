@@ -7,7 +7,7 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
 use crate::error::ConfigError;
 use crate::key::{KeyId, KeyMetadata, ProjectId};
-use crate::keyset_entry::{Entry, kind};
+use crate::keyset_entry::{self, Entry, kind};
 
 /// JSON with comments and trailing commas; the looser dialects of the parser are off.
 pub(crate) fn dialect() -> ParseOptions {
@@ -61,6 +61,28 @@ pub(crate) fn entries(text: &str) -> Result<Vec<KeyMetadata>, ConfigError> {
         }
     }
     ConfigError::of(problems).map_or(Ok(keys), Err)
+}
+
+/// Key id and field of what [`entries`] passes over; nothing if the text is no keys.json.
+pub(crate) fn unknown_fields(text: &str) -> Vec<(String, String)> {
+    let document = parse_to_ast(text, &CollectOptions::default(), &dialect()).ok();
+    let Some(Value::Object(root)) = document.and_then(|document| document.value) else { return Vec::new() };
+    let list = root.properties.iter().find(|field| field.name.as_str() == "keys");
+    let Some(Value::Array(list)) = list.map(|list| &list.value) else { return Vec::new() };
+    let objects = list.elements.iter().filter_map(|element| match element {
+        Value::Object(object) => Some(object),
+        _ => None,
+    });
+    let mut unknown = Vec::new();
+    for object in objects {
+        let id = object.properties.iter().find_map(|field| match (field.name.as_str(), &field.value) {
+            ("key_id", Value::StringLit(id)) => Some(id.value.to_string()),
+            _ => None,
+        });
+        let fields = keyset_entry::unknown_fields(object).into_iter();
+        unknown.extend(fields.map(|field| (id.clone().unwrap_or_default(), field)));
+    }
+    unknown
 }
 
 /// Entries with the same explicit `secret` are one key at the provider, so they are in one project: the

@@ -15,6 +15,7 @@ mod error;
 mod evidence;
 mod health;
 mod index;
+mod issuer;
 mod key;
 mod keyset;
 mod keyset_edit;

@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
+use crate::issuer::Issuer;
 use crate::limit::{
     Ask, Candidate, Disposition, Grant, Group, LimiterError, Millis, RateLimiter, Refusal, Reservation,
     Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot, Span, Verdict,
@@ -18,8 +19,6 @@ use crate::outcome::{Reason, Scope};
 use crate::quota::QuotaRecord;
 use crate::scope::{KEPT_FOR, ScopeRecord};
 
-/// How many batches of one issuer are remembered to recognise a repeat; older ones count as seen.
-const REMEMBERED_BATCHES: u64 = 1024;
 /// How long the batches of an issuer that has fallen silent are remembered: as long as a repeat could
 /// still give back something of the same day.
 const ISSUER_KEPT_FOR: Millis = 25 * 3600 * 1000;
@@ -95,38 +94,6 @@ impl TurnedAway {
             *self = Self::default();
         }
         may
-    }
-}
-
-/// The latest batches that one issuer has sent: bit `number % REMEMBERED_BATCHES` of `seen`.
-#[derive(Default)]
-struct Issuer {
-    newest: Option<u64>,
-    seen: [u64; (REMEMBERED_BATCHES / 64) as usize],
-    heard_at: Millis,
-}
-
-impl Issuer {
-    /// True the first time a batch is seen.
-    fn is_new(&mut self, number: u64) -> bool {
-        let newest = *self.newest.get_or_insert(number);
-        if number + REMEMBERED_BATCHES <= newest {
-            return false;
-        }
-        if number > newest {
-            for passed in (newest + 1..=number).take(REMEMBERED_BATCHES as usize) {
-                self.seen[Self::word(passed)] &= !(1 << (passed % 64));
-            }
-            self.newest = Some(number);
-        }
-        let (word, bit) = (Self::word(number), 1 << (number % 64));
-        let new = self.seen[word] & bit == 0;
-        self.seen[word] |= bit;
-        new
-    }
-
-    fn word(number: u64) -> usize {
-        (number % REMEMBERED_BATCHES / 64) as usize
     }
 }
 
@@ -345,18 +312,6 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::key::{KeyId, Limits};
     use crate::outcome::Reason;
-
-    #[test]
-    fn no_batch_of_an_issuer_is_new_twice() {
-        let mut issuer = Issuer::default();
-        for number in 0..5_000 {
-            assert!(issuer.is_new(number));
-            assert!(!issuer.is_new(number / 2) && !issuer.is_new(number));
-        }
-        assert!(!issuer.is_new(0));
-        assert!(issuer.is_new(7_000) && issuer.is_new(6_500) && !issuer.is_new(7_000));
-        assert!(!issuer.is_new(5_976), "too old to tell");
-    }
 
     #[tokio::test]
     async fn what_nobody_needs_any_more_is_dropped() {

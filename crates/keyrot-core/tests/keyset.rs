@@ -220,3 +220,31 @@ fn single_key_mode_is_a_set_of_one() {
     assert_eq!((keys.len(), key.model_name.as_str()), (1, "gemini-flash-latest"));
     assert_eq!(key.limits, Limits::default());
 }
+
+#[test]
+fn fields_that_mean_nothing_are_named_with_their_entry() {
+    let text = "\u{feff}{\"keys\": [{\"key_id\": \"a\", \"model_name\": \"m\", \"prority\": 1, \"tags\": {\"x\": 1}},
+        {\"key_id\": \"b\", \"model_name\": \"m\", \"models\": {\"pro\": {\"rmp\": 1, \"rpd\": 2}}, \"RPM\": null}]}";
+    let mut keys = KeySet::parse(text).unwrap();
+    let named = |keys: &KeySet| -> Vec<String> {
+        keys.unknown_fields().iter().map(|(id, field)| format!("{id} {field}")).collect()
+    };
+    assert_eq!(named(&keys), ["a prority", "b models.pro.rmp", "b RPM"]);
+    keys.remove(&KeyId::parse("b").unwrap());
+    assert_eq!(named(&keys), ["a prority"]);
+    assert!(KeySet::default().unknown_fields().is_empty());
+}
+
+#[test]
+fn each_listed_field_is_read() {
+    for field in KeySet::FIELDS {
+        let required = ["key_id", "model_name"].into_iter().filter(|name| name != field);
+        let required: Vec<String> = required.map(|name| format!("\"{name}\": \"x\"")).collect();
+        let text = format!("{{\"keys\": [{{{}, \"{field}\": []}}]}}", required.join(", "));
+        let all = problems(&text);
+        assert!(
+            all.iter().any(|problem| problem.contains(&format!(": {field} is a list"))),
+            "{field}: {all:?}"
+        );
+    }
+}

@@ -78,21 +78,12 @@ impl Settings {
     }
 
     async fn open_with(self, clock: impl Clock + Clone) -> Result<Opened, ConfigError> {
-        let mut notices = Vec::new();
+        let notices = self.notices();
         let stamp = self.rotates().then(|| Stamp::of(self.keys_path())); // before the file is read
         let (keys, secrets) = if self.rotates() {
-            let keys = self.key_set();
-            let store = backends::secret_store(self.secret_store(), &self.environment);
-            let (keys, store) = all_or_every_problem(self.check(), keys, store)?;
-            if self.environment.vars().text("REDIS_URL").is_some() {
-                let text =
-                    "REDIS_URL is set, but Redis support is not in this build: limits hold in this process";
-                notices.push(Notice::Info(text.to_owned()));
-            }
-            (keys, store)
+            all_or_every_problem(self.check(), self.key_set(), self.secrets())?
         } else {
             let single = SingleKey::new(&self.environment, self.default_model())?;
-            notices.extend(single.notice);
             (single.keys, single.secrets)
         };
         let pool = KeyPool::builder(keys)
@@ -116,8 +107,40 @@ impl Settings {
             return SingleKey::new(&self.environment, self.default_model()).map(|single| single.keys);
         }
         let keys = KeySet::load(self.keys_path())?;
-        backends::check_names(self.secret_store(), &keys)?;
+        self.check_names(&keys)?;
         Ok(keys)
+    }
+
+    /// The store that `SECRET_STORE_TYPE` names; with rotation off the one that holds the single key.
+    ///
+    /// # Errors
+    /// A name that means nothing, or a store that this build leaves out; with rotation off, no key.
+    pub fn secrets(&self) -> Result<Arc<dyn SecretStore>, ConfigError> {
+        if !self.rotates() {
+            return SingleKey::new(&self.environment, self.default_model()).map(|single| single.secrets);
+        }
+        backends::secret_store(self.secret_store(), &self.environment)
+    }
+
+    /// Refuses keys whose secrets the store cannot tell apart; part of [`key_set`](Self::key_set).
+    ///
+    /// # Errors
+    /// Each pair of ids that leads to one secret.
+    pub fn check_names(&self, keys: &KeySet) -> Result<(), ConfigError> {
+        backends::check_names(self.secret_store(), keys)
+    }
+
+    /// What to tell people about the variables; part of [`Opened::notices`].
+    pub fn notices(&self) -> Vec<Notice> {
+        if !self.rotates() {
+            let single = SingleKey::new(&self.environment, self.default_model());
+            return single.ok().and_then(|single| single.notice).into_iter().collect();
+        }
+        if self.vars().text("REDIS_URL").is_none() {
+            return Vec::new();
+        }
+        let text = "REDIS_URL is set, but Redis support is not in this build: limits hold in this process";
+        vec![Notice::Info(text.to_owned())]
     }
 }
 

@@ -143,8 +143,16 @@ impl Settings {
         if self.rotation { self.several.secret_ttl } else { SecretCache::DEFAULT_TTL }
     }
 
-    /// Why the variables of several keys cannot be used, if they are to be used.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    /// The variables that these settings were read from, secrets among them.
+    pub fn vars(&self) -> &Vars {
+        self.environment.vars()
+    }
+
+    /// Refuses variables of several keys that cannot be used, if rotation is on; part of [`open`](Self::open).
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn check(&self) -> Result<(), ConfigError> {
         let problems = if self.rotation { self.several_problems.clone() } else { Vec::new() };
         ConfigError::of(problems).map_or(Ok(()), Err)
     }

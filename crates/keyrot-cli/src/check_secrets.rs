@@ -1,0 +1,170 @@
+//! What `keyrot check` finds about the secrets. Values are compared here, and never leave.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt;
+use keyrot::secrecy::{ExposeSecret, SecretString};
+use keyrot::{KeyMetadata, KeySet, SecretError, SecretStore, Settings};
+
+use crate::check_report::{Finding, Level};
+
+/// How many secrets are read at the same time.
+const AT_A_TIME: usize = 4;
+
+/// The secret of each active key, or why it cannot be had.
+#[derive(Debug)]
+pub(crate) struct Secrets<'a> {
+    each: Vec<Read<'a>>,
+}
+
+#[derive(Debug)]
+struct Read<'a> {
+    key: &'a KeyMetadata,
+    locator: String,
+    secret: Result<SecretString, SecretError>,
+}
+
+impl<'a> Secrets<'a> {
+    pub(crate) async fn read(keys: &'a KeySet, store: &dyn SecretStore) -> Self {
+        let reads = keys.iter().filter(|key| key.active).map(|key| async move {
+            Read { key, locator: store.locator(key), secret: store.fetch(key).await }
+        });
+        Self { each: futures_util::stream::iter(reads).buffered(AT_A_TIME).collect().await }
+    }
+
+    /// Those that could be had, with where they are.
+    pub(crate) fn found(&self) -> impl Iterator<Item = (&'a KeyMetadata, &str, &SecretString)> {
+        self.each.iter().filter_map(|read| Some((read.key, &*read.locator, read.secret.as_ref().ok()?)))
+    }
+
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let each = self.each.iter().map(|Read { key, locator, secret }| match secret {
+            Ok(_) => Finding::new(Level::Ok, key.key_id.as_str(), format!("its secret is there: {locator}")),
+            Err(error) => {
+                let text = format!("its secret is missing: {error}");
+                Finding::told(Level::Error, key.key_id.as_str(), &text)
+            }
+        });
+        each.collect()
+    }
+
+    /// Ids whose secrets have the same value without saying so: their quota would be counted twice.
+    pub(crate) fn duplicates(&self) -> Vec<Finding> {
+        let mut by_value: BTreeMap<&str, Vec<&KeyMetadata>> = BTreeMap::new();
+        for (key, _, secret) in self.found() {
+            by_value.entry(secret.expose_secret()).or_default().push(key);
+        }
+        let mut findings: Vec<Finding> = by_value
+            .values()
+            .filter(|same| same.len() > 1 && !is_one_name(same))
+            .map(|same| duplicate(same))
+            .collect();
+        findings.sort_by(|a, b| a.subject.cmp(&b.subject)); // not in the order of the values
+        findings
+    }
+}
+
+fn duplicate(same: &[&KeyMetadata]) -> Finding {
+    let ids: Vec<&str> = same.iter().map(|key| key.key_id.as_str()).collect();
+    let projects: BTreeSet<&str> =
+        same.iter().filter_map(|key| Some(key.project.as_ref()?.as_str())).collect();
+    let mut text = format!(
+        "{} have the same secret, so they are one key with one quota, not {}",
+        ids.join(", "),
+        ids.len()
+    );
+    // Nobody can tell which of the two it is, and quota is counted in the wrong place.
+    let level = if projects.len() > 1 {
+        let projects: Vec<&str> = projects.into_iter().collect();
+        text.push_str(&format!("; a key is in one project, but they state {}", projects.join(", ")));
+        Level::Error
+    } else {
+        Level::Warning
+    };
+    let fix = "put another key into one of them, take one out with keyrot keys remove, or give them all the same \
+               \"secret\" if one key is meant";
+    Finding::new(level, ids.join(", "), text).fix(fix)
+}
+
+/// True if all name the same secret in keys.json: then they are meant to be one key.
+fn is_one_name(same: &[&KeyMetadata]) -> bool {
+    same.iter().all(|key| key.secret.is_some() && key.secret == same[0].secret)
+}
+
+/// Variables that look like secrets of keys, of which the file has none.
+pub(crate) fn unused_variables(settings: &Settings, keys: &KeySet, store: &dyn SecretStore) -> Vec<Finding> {
+    const PREFIX: &str = "GEMINI_KEY_";
+    if settings.secret_store() != "env" {
+        return Vec::new();
+    }
+    let settable = |name: &str| name.replace(|c: char| !(c.is_ascii_alphanumeric() || c == '_'), "_");
+    let used: BTreeSet<String> =
+        keys.iter().map(|key| settable(store.locator(key).trim_start_matches("env:"))).collect();
+    let unused = settings.vars().names_with_prefix(PREFIX).filter(|name| !used.contains(&settable(name)));
+    unused
+        .map(|name| {
+            let text = format!("{name} is set, but no entry of {} uses it", settings.keys_path().display());
+            let id = name.strip_prefix(PREFIX).unwrap_or(name);
+            Finding::new(Level::Info, name, text)
+                .fix(format!("keyrot keys add {id} --model MODEL, or unset it"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use keyrot::secrets_env::EnvStore;
+    use keyrot::{Environment, Vars};
+
+    use super::*;
+
+    const KEYS: &str = r#"{"keys": [{"key_id": "a", "model_name": "m", "project": "p"},
+        {"key_id": "b", "model_name": "m"}, {"key_id": "c-1", "model_name": "m", "project": "q"}, 
+        {"key_id": "d", "model_name": "m", "active": false}]}"#;
+
+    fn vars(c: &str) -> Vars {
+        Vars::from_iter([
+            ("GEMINI_KEY_a", "sentinel-1"),
+            ("GEMINI_KEY_b", "sentinel-1"),
+            ("GEMINI_KEY_c_1", c),
+        ])
+    }
+
+    #[tokio::test]
+    async fn one_secret_under_two_ids_is_found_and_not_repeated() {
+        let keys = KeySet::parse(KEYS).unwrap();
+        let secrets = Secrets::read(&keys, &EnvStore::new(vars("sentinel-2"))).await;
+        let found = secrets.duplicates();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].level, &*found[0].subject), (Level::Warning, "a, b"));
+        assert_eq!(found[0].message, "a, b have the same secret, so they are one key with one quota, not 2");
+        assert!(!format!("{found:?}").contains("sentinel"));
+    }
+
+    #[tokio::test]
+    async fn one_secret_in_two_projects_is_an_error() {
+        let keys = KeySet::parse(KEYS).unwrap();
+        let found = Secrets::read(&keys, &EnvStore::new(vars("sentinel-1"))).await.duplicates();
+        assert_eq!((found[0].level, &*found[0].subject), (Level::Error, "a, b, c-1"));
+        assert!(found[0].message.ends_with("they state p, q"), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn entries_that_name_one_secret_are_meant_so() {
+        let text = r#"{"keys": [{"key_id": "a", "model_name": "m", "secret": "X"},
+            {"key_id": "b", "model_name": "pro", "secret": "X"}]}"#;
+        let keys = KeySet::parse(text).unwrap();
+        let secrets = Secrets::read(&keys, &EnvStore::new(Vars::from_iter([("X", "v")]))).await;
+        assert_eq!((secrets.found().count(), secrets.duplicates().len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_variable_that_no_entry_uses_is_named() {
+        let all = vars("x").over(Vars::from_iter([("GEMINI_KEY_d", "y"), ("GEMINI_KEY_e", "sentinel")]));
+        let settings = Settings::from_environment(Environment::of(all)).unwrap().rotation(Some(true));
+        let keys = KeySet::parse(KEYS).unwrap();
+        let found = unused_variables(&settings, &keys, &*settings.secrets().unwrap());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].level, &*found[0].subject), (Level::Info, "GEMINI_KEY_e"));
+    }
+}
