@@ -1,6 +1,6 @@
 //! Every text that the documentation quotes is provoked here, word for word: errors of the configuration by the library
 //! and by the command, what the command tells beside its result by the command.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 use std::path::Path;
@@ -191,8 +191,8 @@ async fn said() -> Vec<String> {
             .line("info:", &["explain"]),
         first_only().line("warning:", &["explain"]),
         first_only().with("GEMINI_KEY_flash_02", "").line("warning:", &["explain"]),
-        first_only().with("GEMINI_KEY_flash_02", "your-api-key-1").line("problem:", &["check"]),
-        Configured::new().with_secrets().with_keys(&one_project).line("warning:", &["check"]),
+        first_only().with("GEMINI_KEY_flash_02", "your-api-key-1").line("! flash", &["check"]),
+        Configured::new().with_secrets().with_keys(&one_project).line("i flash", &["check"]),
         no_entry_fits().await,
         all_rest().await,
         none_will_ever_serve().await,
