@@ -4,6 +4,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a scenario fails by panicking")]
 
 pub mod counting;
+pub mod docs;
+#[cfg(doctest)]
+mod docs_examples;
+pub mod docs_shell;
 pub mod four_keys;
 pub mod over_http;
 pub mod record;

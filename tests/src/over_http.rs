@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use gemini_sim::{Config, Operation, ServerOptions, SimServer};
 use keyrot_core::secrecy::SecretString;
-use keyrot_core::{Clock, KeyMetadata, KeyPool, KeyRequest, ModelName, RunError, SystemClock};
+use keyrot_core::{
+    Clock, KeyMetadata, KeyPool, KeyRequest, KeySet, MemoryStore, ModelName, RunError, SystemClock,
+};
 use keyrot_gemini::{Gemini, GeminiError, GenerateRequest, PooledGemini};
 use tokio::task::JoinSet;
 
@@ -33,10 +35,18 @@ impl Service {
     /// # Panics
     /// If the simulator refuses its configuration or no port is free.
     pub async fn start(config: Config, entries: impl IntoIterator<Item = KeyMetadata>, seed: u64) -> Self {
+        let keys = key_set(entries);
+        Self::with_secrets(config, &keys, secrets(&keys), seed).await
+    }
+
+    /// The same with secrets of the caller's choice.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn with_secrets(config: Config, keys: &KeySet, secrets: MemoryStore, seed: u64) -> Self {
         let options = ServerOptions { seed, ..ServerOptions::default() };
         let server = SimServer::start_with(config, options).await.expect("a simulator");
-        let keys = key_set(entries);
-        let pool = KeyPool::builder(keys.clone()).secrets(secrets(&keys)).seed(seed).build();
+        let pool = KeyPool::builder(keys.clone()).secrets(secrets).seed(seed).build();
         let client = Gemini::builder().base_url(server.base_url()).build().expect("a client");
         Self { server, gemini: PooledGemini::new(pool, client) }
     }

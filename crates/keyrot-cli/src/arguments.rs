@@ -65,7 +65,6 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// List and edit the keys of keys.json
     Keys(KeysArguments),
-    /// Watch keys rotate, fail over and recover against a simulator; needs no key and no network
     Demo(DemoArguments),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),

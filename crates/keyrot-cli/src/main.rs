@@ -9,6 +9,12 @@ mod check_secrets;
 mod check_settings;
 mod completions;
 mod demo;
+mod demo_load;
+mod demo_notes;
+mod demo_scene;
+mod demo_screen;
+mod demo_summary;
+mod demo_watch;
 mod explain;
 mod failure;
 mod generate;
@@ -31,9 +37,8 @@ use crate::failure::Failure;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(Arguments::parse()).await {
+        Ok(code) => code,
         Err(failure) => {
             failure.tell();
             failure.code()
@@ -41,14 +46,18 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(Arguments { command, options }: Arguments) -> Result<(), Failure> {
+async fn run(Arguments { command, options }: Arguments) -> Result<ExitCode, Failure> {
     match command {
-        Command::Check(check) => check::run(check, &options).await,
-        Command::Completions(completions) => completions::run(&completions),
-        Command::Demo(demo) => demo::run(demo, &options).await,
-        Command::Explain(explain) => explain::run(explain, &options).await,
-        Command::Generate(generate) => generate::run(generate, &options).await,
-        Command::Keys(keys) => keys::run(keys, &options).await,
-        Command::Status(status) => status::run(status, &options).await,
+        Command::Check(check) => check::run(check, &options).await?,
+        Command::Completions(completions) => completions::run(&completions)?,
+        Command::Demo(demo) => {
+            let shown = demo::run(&demo, options.json).await;
+            return shown.map_err(|error| Failure::failed(error.to_string()));
+        }
+        Command::Explain(explain) => explain::run(explain, &options).await?,
+        Command::Generate(generate) => generate::run(generate, &options).await?,
+        Command::Keys(keys) => keys::run(keys, &options).await?,
+        Command::Status(status) => status::run(status, &options).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::key::{KeyId, ModelName, ProjectId};
+use crate::key::{KeyId, ModelName, ProjectId, looks_like_an_api_key};
 use crate::outcome::{Outcome, Reason, Scope};
 
 /// The first words of every error of an empty, unmatched or exhausted pool.
@@ -29,8 +29,12 @@ impl ConfigError {
         (!problems.is_empty()).then_some(Self { problems })
     }
 
-    /// `name` has a value that is not allowed. Never call it with a secret.
+    /// `name` has a value that is not allowed. Never call it with a secret; an API key that somebody has put
+    /// in the wrong place is not repeated.
     pub fn bad_value(name: &str, found: &str, allowed: &str) -> Self {
+        if looks_like_an_api_key(found) {
+            return Self::new(format!("{name} looks like an API key; allowed: {allowed}"));
+        }
         Self::new(format!("{name} is {found:?}; allowed: {allowed}"))
     }
 

@@ -58,6 +58,12 @@ name_type! {
 impl KeyId {
     /// Checks the alphabet and the length.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        if looks_like_an_api_key(text) {
+            return Err(ConfigError::new(
+                "key_id looks like an API key; allowed: a name of your choice, which is shown and logged. Take \
+                 the key out, and replace it at the provider if others saw it",
+            ));
+        }
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if text.is_empty() || text.len() > 64 || text.starts_with('.') || !text.chars().all(allowed) {
             return Err(ConfigError::bad_value(
@@ -68,6 +74,11 @@ impl KeyId {
         }
         Ok(Self(text.into()))
     }
+}
+
+/// True for the two shapes of Google's API keys, which some write where a name belongs.
+pub(crate) fn looks_like_an_api_key(text: &str) -> bool {
+    text.starts_with("AIza") || text.starts_with("AQ.")
 }
 
 impl From<&str> for ProjectId {
@@ -231,6 +242,14 @@ mod tests {
         }
         for good in ["flash_01", "a-b.c", "A"] {
             assert_eq!(KeyId::parse(good).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn an_api_key_is_no_id_and_is_not_repeated() {
+        for key in ["AIzaSyFAKE-0123456789", "AQ.FAKE-0123456789"] {
+            let error = KeyId::parse(key).unwrap_err().to_string();
+            assert!(error.contains("looks like an API key") && !error.contains(key), "{error}");
         }
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jsonc_parser::ast::{Object, Value};
 
-use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
+use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId, looks_like_an_api_key};
 
 /// Every field that an entry may have; another one is kept and means nothing.
 pub(crate) const FIELDS: [&str; 15] = [
@@ -152,7 +152,7 @@ impl<'a, 'p> Entry<'a, 'p> {
     /// The name of a secret. Who writes the secret itself here is told, without repeating it.
     fn secret(&mut self) -> Option<String> {
         let name = self.text("secret")?;
-        if name.starts_with("AIza") || name.starts_with("AQ.") {
+        if looks_like_an_api_key(name) {
             self.problem(
                 "secret",
                 "looks like an API key; allowed: the name under which the secret store holds it. \

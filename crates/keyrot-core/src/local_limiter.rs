@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
+use crate::issuer::Issuer;
 use crate::limit::{
     Ask, Candidate, Disposition, Grant, Group, LimiterError, Millis, RateLimiter, Refusal, Reservation,
     Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot, Span, Verdict,
@@ -18,10 +19,10 @@ use crate::outcome::{Reason, Scope};
 use crate::quota::QuotaRecord;
 use crate::scope::{KEPT_FOR, ScopeRecord};
 
-/// How many batches of one issuer are remembered to recognise a repeat; older ones count as seen.
-const REMEMBERED_BATCHES: u64 = 1024;
-/// How often what is no longer needed is dropped; also how long the batches of an issuer that has
-/// fallen silent are remembered.
+/// How long the batches of an issuer that has fallen silent are remembered: as long as a repeat could
+/// still give back something of the same day.
+const ISSUER_KEPT_FOR: Millis = 25 * 3600 * 1000;
+/// How often what is no longer needed is dropped.
 const SWEEP_EVERY: Millis = 3600 * 1000;
 
 /// Counts for one process, in wall time. Clones share the books.
@@ -93,38 +94,6 @@ impl TurnedAway {
             *self = Self::default();
         }
         may
-    }
-}
-
-/// The latest batches that one issuer has sent: bit `number % REMEMBERED_BATCHES` of `seen`.
-#[derive(Default)]
-struct Issuer {
-    newest: Option<u64>,
-    seen: [u64; (REMEMBERED_BATCHES / 64) as usize],
-    heard_at: Millis,
-}
-
-impl Issuer {
-    /// True the first time a batch is seen.
-    fn is_new(&mut self, number: u64) -> bool {
-        let newest = *self.newest.get_or_insert(number);
-        if number + REMEMBERED_BATCHES <= newest {
-            return false;
-        }
-        if number > newest {
-            for passed in (newest + 1..=number).take(REMEMBERED_BATCHES as usize) {
-                self.seen[Self::word(passed)] &= !(1 << (passed % 64));
-            }
-            self.newest = Some(number);
-        }
-        let (word, bit) = (Self::word(number), 1 << (number % 64));
-        let new = self.seen[word] & bit == 0;
-        self.seen[word] |= bit;
-        new
-    }
-
-    fn word(number: u64) -> usize {
-        (number % REMEMBERED_BATCHES / 64) as usize
     }
 }
 
@@ -265,7 +234,7 @@ impl Books {
         self.groups.retain(|_, account| account.record.kept_until() > now);
         self.scopes.retain(|_, entry| entry.changed_at + KEPT_FOR > now);
         self.changes.retain(|_, scope| self.scopes.contains_key(scope));
-        self.issuers.retain(|_, issuer| issuer.heard_at + SWEEP_EVERY > now);
+        self.issuers.retain(|_, issuer| issuer.heard_at + ISSUER_KEPT_FOR > now);
     }
 }
 
@@ -332,5 +301,58 @@ impl RateLimiter for LocalLimiter {
             });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::key::{KeyId, Limits};
+    use crate::outcome::Reason;
+
+    #[tokio::test]
+    async fn what_nobody_needs_any_more_is_dropped() {
+        let clock = ManualClock::default();
+        let limiter = LocalLimiter::new(Arc::new(clock.clone()));
+        let scope = |number: u32| Scope::Project(format!("p{number}").as_str().into());
+        let sizes = || {
+            let books = limiter.open().0;
+            assert_eq!(books.changes.len(), books.scopes.len());
+            (books.groups.len(), books.scopes.len(), books.issuers.len())
+        };
+        for number in 0..50 {
+            let group = Arc::new(Group { project: format!("p{number}").as_str().into(), model: "m".into() });
+            let key = KeyId::parse("k").unwrap();
+            let candidate = Candidate { group, limits: Limits::default(), key };
+            let ask = Ask { tokens: 1, probe_ttl: Duration::from_secs(1) };
+            limiter.reserve(&[candidate], &[ask], u64::MAX).await.unwrap();
+            for _ in 0..3 {
+                let (reason, span) = (Reason::Cooldown, Span::Backoff);
+                let since = limiter.open().1;
+                clock.advance(Duration::from_secs(1));
+                let verdicts = vec![Verdict::Block { scope: scope(number), reason, span, since }];
+                let batch = SettleBatch { epoch: number.into(), verdicts, ..SettleBatch::default() };
+                limiter.settle(batch).await.unwrap();
+            }
+        }
+        assert_eq!(sizes(), (50, 50, 50));
+        let ping = |epoch| SettleBatch { epoch, ..SettleBatch::default() };
+        clock.advance(Duration::from_secs(24 * 3600));
+        limiter.settle(ping(99)).await.unwrap();
+        assert_eq!(sizes(), (0, 50, 51));
+        clock.advance(Duration::from_secs(30 * 3600));
+        limiter.settle(ping(99)).await.unwrap();
+        assert_eq!(sizes(), (0, 0, 1));
+
+        // whoever still believes in a block is told when he clears it
+        let verdicts = vec![Verdict::Clear { scope: scope(1), since: limiter.open().1 }];
+        let seen = limiter.open().0.generation;
+        let batch = SettleBatch { epoch: 99, number: 1, seen, verdicts, ..SettleBatch::default() };
+        let settled = limiter.settle(batch).await.unwrap();
+        assert_eq!(settled.changed.len(), 1);
+        assert!(settled.changed[0].record.is_healthy());
     }
 }

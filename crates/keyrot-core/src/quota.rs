@@ -11,14 +11,16 @@ use crate::limit::{Disposition, GroupUsage, Millis, Reservation};
 use crate::outcome::{LearnedLimit, Quota, Reason};
 use crate::pace::Pace;
 use crate::proof::Proof;
+use crate::record_bytes::LARGEST;
 use crate::window::{MINUTE, WINDOW, Window};
 
 /// A reservation is sent within this time, or it no longer covers the provider's window.
 const SEND_WITHIN: Millis = 500;
 /// How long a limit that the provider named is believed.
 const LEARNED_FOR: Millis = 24 * 3600 * 1000;
-/// No day is longer; a day that ends later was written by a clock that was far ahead.
-const LONGEST_DAY: Millis = 25 * 3600 * 1000;
+/// A day that ends later was written by a clock that was wrong by more than a day. Until then the
+/// day stays: if it were given up, what was counted of it would be forgotten.
+const FURTHEST_DAY_END: Millis = (25 + 24) * 3600 * 1000;
 
 /// A limit named by the provider, and until when it is believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -176,7 +178,7 @@ impl QuotaRecord {
         let Some(value) = limit.value.filter(|value| *value > 0) else { return };
         match limit.quota {
             Quota::RequestsPerMinute => self.learned.rpm = Learned { value: narrow(value), until },
-            Quota::TokensPerMinute => self.learned.tpm = Learned { value, until },
+            Quota::TokensPerMinute => self.learned.tpm = Learned { value: value.min(LARGEST), until },
             Quota::RequestsPerDay => self.learned.rpd = Learned { value: narrow(value), until },
         }
     }
@@ -238,7 +240,7 @@ impl QuotaRecord {
             self.day_end = pacific_day_end(wall);
             self.day_count = 0;
             self.day_gone = false;
-        } else if self.day_end > wall + LONGEST_DAY {
+        } else if self.day_end > wall + FURTHEST_DAY_END {
             self.day_end = pacific_day_end(wall); // what was counted still counts
         }
         self.proof.advance(now);

@@ -46,8 +46,8 @@ pub async fn a_deadline_frees_a_probe_slot(harness: impl LimiterHarness) {
     let ask = [Ask { tokens: 10, probe_ttl: ms(700) }; 2];
     assert_eq!(caller.reserve(std::slice::from_ref(&group), &ask).await.grants.len(), 2);
     assert_eq!(caller.granted_exactly_when_told(&group, 10).await, START + 700);
-    caller.take(&group, 10).await;
     caller.advance(ms(600)).await; // more than a second after the first two
+    caller.take(&group, 10).await;
     assert_eq!(caller.refused(&group, 10).await.reason, Reason::Probing);
 }
 

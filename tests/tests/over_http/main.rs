@@ -8,3 +8,4 @@
 )]
 
 mod four_keys;
+mod llmock;

@@ -1,0 +1,122 @@
+//! A folder to run the command in, and what it said.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use gemini_sim::{Config, Project, SimServer};
+use serde_json::Value;
+
+/// keys.json as the guide has it.
+pub(crate) const EXAMPLE: &str = include_str!("../../../../keys_example.json");
+
+/// A folder and the variables of the process.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Calls go to this simulator.
+    pub(crate) fn at(self, server: &SimServer) -> Self {
+        self.set("GOOGLE_GEMINI_BASE_URL", &server.base_url())
+    }
+
+    /// Rotation with the guide's keys, whose secrets are set.
+    pub(crate) fn rotating() -> Self {
+        Self::new()
+            .file("keys.json", EXAMPLE)
+            .set("ENABLE_KEY_ROTATION", "true")
+            .set("GEMINI_KEY_flash_01", "secret-of-flash-01")
+            .set("GEMINI_KEY_flash_02", "secret-of-flash-02")
+    }
+
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
+        self.write(name, text);
+        self
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyrot"));
+        command.args(arguments).env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.command(arguments).output().unwrap().into()
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Run {
+    /// The result of a run that ended with 0.
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{self:?}");
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+
+    /// Ends with this code and says each of these words to people.
+    pub(crate) fn fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "{word:?} is missing: {self:?}");
+        }
+    }
+}
+
+/// A provider that knows the guide's keys and a single one, each in a project of its own.
+pub(crate) fn provider() -> Config {
+    Config::default()
+        .latency(gemini_sim::Latency::ZERO)
+        .project(Project::new("one").key("flash_01", "secret-of-flash-01"))
+        .project(Project::new("two").key("flash_02", "secret-of-flash-02"))
+        .project(Project::new("single").key("single", "secret-of-single"))
+}
+
+/// The provider on a port.
+pub(crate) async fn serve(config: Config) -> SimServer {
+    SimServer::start(config).await.unwrap()
+}

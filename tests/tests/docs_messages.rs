@@ -1,0 +1,191 @@
+//! Every text that the documentation quotes is provoked here, word for word.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use keyrot::gemini::{Gemini, GenerateRequest, PooledGemini};
+use keyrot::secrecy::SecretString;
+use keyrot::{
+    ConfigError, Environment, KeyId, KeyMetadata, KeyPool, KeyRequest, KeySet, Limits, ManualClock,
+    MemoryStore, Notice, Opened, Settings, Vars,
+};
+use keyrot_e2e::docs::{page, root};
+use tempfile::TempDir;
+
+const MODEL: &str = "gemini-2.5-flash";
+/// Quoted texts are in these pages; in others a `text` block is a drawing.
+const PAGES: [&str; 3] = ["docs/failover.md", "docs/security.md", "docs/troubleshooting.md"];
+
+/// A folder with a keys.json and variables.
+struct Configured {
+    folder: TempDir,
+    vars: Vec<(&'static str, String)>,
+}
+
+impl Configured {
+    /// Rotation is on; keys.json is the example.
+    fn new() -> Self {
+        let configured = Self { folder: TempDir::new().unwrap(), vars: Vec::new() };
+        let keys = configured.path("keys.json");
+        fs::copy(root().join("keys_example.json"), &keys).unwrap();
+        configured.with("ENABLE_KEY_ROTATION", "true").with("KEYROT_KEYS_FILE", &keys)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn with(mut self, name: &'static str, value: impl AsRef<str>) -> Self {
+        self.vars.push((name, value.as_ref().to_owned()));
+        self
+    }
+
+    fn with_secrets(self) -> Self {
+        self.with("GEMINI_KEY_flash_01", "your-api-key-1").with("GEMINI_KEY_flash_02", "your-api-key-2")
+    }
+
+    fn with_keys(self, text: &str) -> Self {
+        fs::write(self.path("keys.json"), text).unwrap();
+        self
+    }
+
+    async fn open(self) -> Result<Opened, ConfigError> {
+        Settings::from_vars(&Vars::from_iter(self.vars))?.open().await
+    }
+
+    /// The error, with paths as somebody in this folder sees them.
+    async fn error(self) -> String {
+        let folder = format!("{}/", self.folder.path().display());
+        let vars = Vars::from_iter(self.vars);
+        let opened = match Settings::from_vars(&vars) {
+            Ok(settings) => settings.open().await,
+            Err(error) => Err(error),
+        };
+        opened.map(|_| ()).unwrap_err().to_string().replace(&folder, "")
+    }
+
+    async fn notice(self) -> String {
+        let opened = self.open().await.unwrap();
+        match &opened.notices[..] {
+            [Notice::Info(text) | Notice::Warning(text)] => text.clone(),
+            notices => panic!("one notice was expected: {notices:?}"),
+        }
+    }
+}
+
+fn pool(entries: impl IntoIterator<Item = (&'static str, Limits)>, clock: &ManualClock) -> KeyPool {
+    let (mut keys, secrets) = (KeySet::default(), MemoryStore::default());
+    for (id, limits) in entries {
+        let id = KeyId::parse(id).unwrap();
+        secrets.put(&id, SecretString::from("your-api-key-here"));
+        keys.upsert(KeyMetadata::new(id, MODEL).with_limits(limits)).unwrap();
+    }
+    KeyPool::builder(keys).secrets(secrets).clock(clock.clone()).seed(1).build()
+}
+
+/// Two keys of one call a minute each have served, and 100 ms have passed.
+async fn all_rest() -> String {
+    let clock = ManualClock::default();
+    let one = Limits::new(Some(1), None, None);
+    let pool = pool([("flash_01", one), ("flash_02", one)], &clock);
+    for project in ["flash_01", "flash_02"] {
+        let request = KeyRequest::model(MODEL).pinned_to(project.into());
+        pool.acquire(&request).await.unwrap().begin().unwrap().succeeded(Default::default()).await;
+        clock.advance(Duration::from_millis(50));
+    }
+    pool.acquire(&KeyRequest::model(MODEL)).await.unwrap_err().to_string()
+}
+
+async fn none_will_ever_serve() -> String {
+    let pool = pool([("flash_01", Limits::new(Some(0), None, None))], &ManualClock::default());
+    pool.acquire(&KeyRequest::model(MODEL)).await.unwrap_err().to_string()
+}
+
+async fn no_entry_fits() -> String {
+    let opened = Configured::new().with_secrets().open().await.unwrap();
+    opened.pool.acquire(&KeyRequest::model("gemini-9")).await.unwrap_err().to_string()
+}
+
+/// The last error of a key that the provider does not know.
+async fn rejected() -> String {
+    let config = gemini_sim::Config::default().project(gemini_sim::Project::new("p").key("k", "another-key"));
+    let server = gemini_sim::SimServer::start(config).await.unwrap();
+    let keys = pool([("flash_01", Limits::default())], &ManualClock::default());
+    let client = Gemini::builder().base_url(server.base_url()).build().unwrap();
+    let gemini = PooledGemini::new(keys, client);
+    gemini.generate(&KeyRequest::model(MODEL), &GenerateRequest::user("Hello")).await.unwrap_err();
+    let health = gemini.pool().health();
+    server.stop().await;
+    health["flash_01"].last_error.clone().unwrap()
+}
+
+fn bad_env_line() -> String {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(".env");
+    fs::write(&path, "A=1\nAIzaSomethingSecret\n").unwrap();
+    let error = Environment::new(Vars::default(), Some(&path)).unwrap_err().to_string();
+    error.replace(&format!("{}/", folder.path().display()), "")
+}
+
+const TWO_IDS: &str = r#"{"keys": [
+    {"key_id": "flash-01", "model_name": "m"},
+    {"key_id": "flash_01", "model_name": "m"}]}"#;
+
+const TWO_MISTAKES: &str = r#"{"keys": [
+    {"key_id": "flash_01", "model_name": "m", "rpm": "many"},
+    {"key_id": "flash_02"}]}"#;
+
+const A_KEY_IN_THE_FILE: &str =
+    r#"{"keys": [{"key_id": "flash_01", "model_name": "m", "secret": "AIzaSomethingSecret"}]}"#;
+
+/// Everything that is provoked.
+async fn said() -> Vec<String> {
+    let example = fs::read_to_string(root().join("keys_example.json")).unwrap();
+    let all_inactive = example.replace("\"active\": true", "\"active\": false");
+    let missing = || {
+        let configured = Configured::new();
+        fs::remove_file(Path::new(&configured.path("keys.json"))).unwrap();
+        configured
+    };
+    let nothing = Configured { folder: TempDir::new().unwrap(), vars: Vec::new() };
+    let bad_values = Configured { folder: TempDir::new().unwrap(), vars: Vec::new() }
+        .with("KEYROT_KEY_FILE", "x")
+        .with("ENABLE_KEY_ROTATION", "maybe")
+        .with("KEYROT_COOLDOWN_BASE", "soon");
+    let first_only = || Configured::new().with("GEMINI_KEY_flash_01", "your-api-key-1");
+    vec![
+        nothing.error().await,
+        missing().error().await,
+        Configured::new().error().await,
+        Configured::new().with_keys(&all_inactive).error().await,
+        Configured::new().with_secrets().with_keys(TWO_IDS).error().await,
+        Configured::new().with_secrets().with_keys(TWO_MISTAKES).error().await,
+        Configured::new().with_secrets().with_keys(A_KEY_IN_THE_FILE).error().await,
+        Configured::new().with("SECRET_STORE_TYPE", "vault").error().await,
+        bad_values.error().await,
+        bad_env_line(),
+        Configured::new().with_secrets().with("REDIS_URL", "redis://localhost:6379/0").notice().await,
+        first_only().notice().await,
+        first_only().with("GEMINI_KEY_flash_02", "").notice().await,
+        no_entry_fits().await,
+        all_rest().await,
+        none_will_ever_serve().await,
+        rejected().await,
+    ]
+}
+
+#[tokio::test]
+async fn every_quoted_text_is_what_the_code_says() {
+    let said = said().await;
+    let mut quoted = Vec::new();
+    for block in PAGES.iter().flat_map(|path| page(*path).blocks()).filter(|block| block.language == "text") {
+        let text = block.text.trim_end().to_owned();
+        assert!(said.contains(&text), "{}: nobody says\n{text}\nbut:\n{}", block.place, said.join("\n"));
+        quoted.push(text);
+    }
+    for text in said {
+        assert!(quoted.contains(&text), "no page quotes what was provoked:\n{text}");
+    }
+}
