@@ -96,7 +96,7 @@ impl Settings {
         let without_secret = pool.load_secrets().await;
         notices.extend(
             without_secret.iter().map(|(id, error)| {
-                Notice::Warning(format!("key {id} is not used: it has no secret: {error}"))
+                Notice::Warning(format!("key {id} is not used, it has no secret: {error}"))
             }),
         );
         let background = Background::start(&pool, &self, stamp, clock);

@@ -159,7 +159,7 @@ async fn one_secret_is_enough_and_none_is_an_error_that_names_every_place() {
     let [(id, missing)] = &opened.without_secret[..] else { panic!("{:?}", opened.without_secret) };
     assert_eq!(id.as_str(), "flash_01");
     assert!(missing.to_string().contains("GEMINI_KEY_flash_01"), "{missing}");
-    let warning = format!("key flash_01 is not used: it has no secret: {missing}");
+    let warning = format!("key flash_01 is not used, it has no secret: {missing}");
     assert_eq!(opened.notices, [Notice::Warning(warning)]);
     for _ in 0..20 {
         assert_eq!(secret_sent(&opened, &KeyRequest::any()).await, "two");

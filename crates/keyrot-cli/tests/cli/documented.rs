@@ -55,7 +55,7 @@ fn the_examples_of_status_and_explain_have_the_fields_that_are_printed() {
         let block = section(&format!("JSON of {command}")).split("```").nth(1).unwrap();
         let documented: Value = serde_json::from_str(block.trim_start_matches("json")).unwrap();
         let mut printed = place.run(&[command, "--json"]).json();
-        if let Some(keys) = printed["keys"].as_object_mut() {
+        if let Some(keys) = printed.get_mut("keys").and_then(Value::as_object_mut) {
             keys.retain(|id, _| id == "flash_01");
         }
         let (mut said, mut is) = (BTreeSet::new(), BTreeSet::new());
