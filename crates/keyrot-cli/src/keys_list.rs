@@ -1,9 +1,8 @@
 //! `keyrot keys list`, and an entry as JSON.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 
-use comfy_table::ContentArrangement;
+use comfy_table::{ContentArrangement, Table};
 use keyrot::{KeyMetadata, KeySet, Limits, SecretStore};
 use serde::Serialize;
 
@@ -97,35 +96,81 @@ pub(crate) fn run(keys: &KeySet, file: &KeysFile, json: bool) -> Result<(), Fail
             file.path().display()
         ));
     }
-    output::print(&table(keys, store.as_deref()))
+    output::print(&for_people(keys, store.as_deref()))
 }
 
-fn table(keys: &KeySet, store: Option<&dyn SecretStore>) -> String {
-    let mut table = output::table([
-        "key", "model", "project", "limits", "priority", "weight", "tags", "active", "secret",
-    ]);
-    if !std::io::stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Disabled); // programs read it line by line
+/// A table, or a block for each key where a terminal is too narrow for it.
+fn for_people(keys: &KeySet, store: Option<&dyn SecretStore>) -> String {
+    let mut table = output::table(HEADER);
+    table.set_content_arrangement(ContentArrangement::Disabled); // a row is a line, for people and for grep
+    let shown: Vec<Shown> = keys.iter().map(|key| Shown::new(key, store)).collect();
+    shown.iter().for_each(|key| key.add_rows(&mut table));
+    let text = table.trim_fmt();
+    let widest =
+        anstream::adapter::strip_str(&text).to_string().lines().map(|line| line.chars().count()).max();
+    match table.width().map(usize::from).filter(|room| *room > 0) {
+        Some(room) if widest > Some(room) => shown.iter().map(Shown::block).collect(),
+        _ => text,
     }
-    for key in keys {
+}
+
+const HEADER: [&str; 9] =
+    ["key", "model", "project", "limits", "priority", "weight", "tags", "active", "secret"];
+
+/// A key in words.
+struct Shown {
+    id: String,
+    /// Each model with its limits.
+    models: Vec<(String, String)>,
+    /// Project, priority, weight, tags, active, secret.
+    others: [String; 6],
+}
+
+impl Shown {
+    fn new(key: &KeyMetadata, store: Option<&dyn SecretStore>) -> Self {
+        let models =
+            key.served_models().into_iter().map(|(model, limits)| (model.to_string(), in_words(limits)));
         let tags: Vec<String> = key.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        // One line for each model, the rest of the entry on the first.
-        for (index, (model, limits)) in key.served_models().into_iter().enumerate() {
-            let once = |text: String| if index == 0 { text } else { String::new() };
+        let others = [
+            key.project.as_ref().map_or_else(|| "(own)".to_owned(), ToString::to_string),
+            key.priority.to_string(),
+            key.weight.to_string(),
+            tags.join(" "),
+            if key.active { "yes" } else { "no" }.to_owned(),
+            store.map_or_else(|| "-".to_owned(), |store| store.locator(key)),
+        ];
+        Self { id: key.key_id.to_string(), models: models.collect(), others }
+    }
+
+    /// One line for each model, the rest of the entry on the first.
+    fn add_rows(&self, table: &mut Table) {
+        for (index, (model, limits)) in self.models.iter().enumerate() {
+            let once = |text: &'_ str| if index == 0 { text.to_owned() } else { String::new() };
+            let [project, priority, weight, tags, active, secret] = &self.others;
             table.add_row([
-                once(key.key_id.to_string()),
-                model.to_string(),
-                once(key.project.as_ref().map_or_else(|| "(own)".to_owned(), ToString::to_string)),
-                in_words(limits),
-                once(key.priority.to_string()),
-                once(key.weight.to_string()),
-                once(tags.join(" ")),
-                once(if key.active { "yes" } else { "no" }.to_owned()),
-                once(store.map_or_else(|| "-".to_owned(), |store| store.locator(key))),
+                once(&self.id),
+                model.clone(),
+                once(project),
+                limits.clone(),
+                once(priority),
+                once(weight),
+                once(tags),
+                once(active),
+                once(secret),
             ]);
         }
     }
-    table.trim_fmt()
+
+    fn block(&self) -> String {
+        let mut text = format!("{}\n", self.id);
+        let models = self.models.iter().flat_map(|(model, limits)| [("model", model), ("limits", limits)]);
+        let names = ["project", "priority", "weight", "tags", "active", "secret"];
+        for (name, value) in models.chain(names.into_iter().zip(&self.others)) {
+            text.push_str(format!("  {name:<9} {value}").trim_end());
+            text.push('\n');
+        }
+        text
+    }
 }
 
 /// `rpm 60, tpm 1000000, rpd 500`
@@ -137,4 +182,20 @@ pub(crate) fn in_words(Limits { rpm, tpm, rpd, .. }: Limits) -> String {
     ];
     let stated: Vec<String> = each.into_iter().flatten().collect();
     if stated.is_empty() { "none".to_owned() } else { stated.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_has_each_model_with_its_limits() {
+        let text = r#"{"keys": [{"key_id": "a", "model_name": "m", "rpm": 5, "models": {"pro": {}}, "tags": {"x": "1"}}]}"#;
+        let keys = KeySet::parse(text).unwrap();
+        assert_eq!(
+            Shown::new(keys.get("a").unwrap(), None).block(),
+            "a\n  model     m\n  limits    rpm 5\n  model     pro\n  limits    none\n  project   (own)\n  priority  0\n  \
+             weight    1\n  tags      x=1\n  active    yes\n  secret    -\n"
+        );
+    }
 }

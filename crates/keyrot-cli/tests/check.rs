@@ -53,8 +53,7 @@ fn check(keys: &str, env: &str, arguments: &[&str]) -> Done {
 /// The exit code and the findings as `level subject: message`.
 fn findings(keys: &str, env: &str, arguments: &[&str]) -> (i32, Vec<String>) {
     let done = check(keys, env, &[arguments, &["--json"]].concat());
-    let report: Value =
-        serde_json::from_str(&done.out).unwrap_or_else(|_| panic!("{}{}", done.out, done.err));
+    let report: Value = serde_json::from_str(&done.out).unwrap();
     let code = done.code.unwrap();
     assert_eq!(report["ok"], json!(code == 0));
     assert_eq!(report.as_object().unwrap().len(), 2);
