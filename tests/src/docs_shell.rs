@@ -132,7 +132,10 @@ pub fn text(bytes: &[u8]) -> String {
 }
 
 /// The command, which lies beside the folder of the tests; every test run of the whole workspace builds it.
-fn command() -> PathBuf {
+///
+/// # Panics
+/// If it was not built.
+pub fn command() -> PathBuf {
     let test = std::env::current_exe().expect("a test is a file");
     let profile = test.parent().and_then(Path::parent).expect("target/PROFILE/deps");
     let command = profile.join(format!("keyrot{}", std::env::consts::EXE_SUFFIX));

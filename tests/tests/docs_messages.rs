@@ -1,22 +1,26 @@
-//! Every text that the documentation quotes is provoked here, word for word.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+//! Every text that the documentation quotes is provoked here, word for word: errors of the configuration by the library
+//! and by the command, what the command tells beside its result by the command.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use keyrot::gemini::{Gemini, GenerateRequest, PooledGemini};
 use keyrot::secrecy::SecretString;
 use keyrot::{
     ConfigError, Environment, KeyId, KeyMetadata, KeyPool, KeyRequest, KeySet, Limits, ManualClock,
-    MemoryStore, Notice, Opened, Settings, Vars,
+    MemoryStore, Opened, Settings, Vars,
 };
 use keyrot_e2e::docs::{page, root};
+use keyrot_e2e::docs_shell::{command, text};
 use tempfile::TempDir;
 
 const MODEL: &str = "gemini-2.5-flash";
 /// Quoted texts are in these pages; in others a `text` block is a drawing.
-const PAGES: [&str; 3] = ["docs/failover.md", "docs/security.md", "docs/troubleshooting.md"];
+const PAGES: [&str; 4] =
+    ["docs/failover.md", "docs/performance.md", "docs/security.md", "docs/troubleshooting.md"];
 
 /// A folder with a keys.json and variables.
 struct Configured {
@@ -55,23 +59,36 @@ impl Configured {
         Settings::from_vars(&Vars::from_iter(self.vars))?.open().await
     }
 
-    /// The error, with paths as somebody in this folder sees them.
+    /// The error, with paths as somebody in this folder sees them. The command says the same.
     async fn error(self) -> String {
-        let folder = format!("{}/", self.folder.path().display());
-        let vars = Vars::from_iter(self.vars);
-        let opened = match Settings::from_vars(&vars) {
-            Ok(settings) => settings.open().await,
+        let told = self.command(&["generate", "Buy on Mondays"]);
+        let told = told.strip_prefix("error: ").unwrap().trim_end().to_owned();
+        let said = match Settings::from_vars(&Vars::from_iter(self.vars.clone())) {
+            Ok(settings) => settings.open().await.map(|_| ()),
             Err(error) => Err(error),
         };
-        opened.map(|_| ()).unwrap_err().to_string().replace(&folder, "")
+        assert_eq!(self.seen(&said.unwrap_err().to_string()), told);
+        told
     }
 
-    async fn notice(self) -> String {
-        let opened = self.open().await.unwrap();
-        match &opened.notices[..] {
-            [Notice::Info(text) | Notice::Warning(text)] => text.clone(),
-            notices => panic!("one notice was expected: {notices:?}"),
-        }
+    /// The one line that the command tells with this first word, whatever else it prints.
+    fn line(self, kind: &str, words: &[&str]) -> String {
+        let told = self.command(words);
+        let lines: Vec<&str> = told.lines().filter(|line| line.starts_with(kind)).collect();
+        assert_eq!(lines.len(), 1, "{told}");
+        lines[0].to_owned()
+    }
+
+    /// What the command prints, errors first.
+    fn command(&self, words: &[&str]) -> String {
+        let mut command = Command::new(command());
+        let vars = self.vars.iter().map(|(name, value)| (name, value));
+        let output = command.args(words).current_dir(&self.folder).env_clear().envs(vars).output().unwrap();
+        self.seen(&(text(&output.stderr) + &text(&output.stdout)))
+    }
+
+    fn seen(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
 
@@ -144,6 +161,8 @@ const A_KEY_IN_THE_FILE: &str =
 async fn said() -> Vec<String> {
     let example = fs::read_to_string(root().join("keys_example.json")).unwrap();
     let all_inactive = example.replace("\"active\": true", "\"active\": false");
+    let one_project =
+        example.replace("\"key_id\": \"flash_0", "\"project\": \"mine\", \"key_id\": \"flash_0");
     let missing = || {
         let configured = Configured::new();
         fs::remove_file(Path::new(&configured.path("keys.json"))).unwrap();
@@ -166,9 +185,14 @@ async fn said() -> Vec<String> {
         Configured::new().with("SECRET_STORE_TYPE", "vault").error().await,
         bad_values.error().await,
         bad_env_line(),
-        Configured::new().with_secrets().with("REDIS_URL", "redis://localhost:6379/0").notice().await,
-        first_only().notice().await,
-        first_only().with("GEMINI_KEY_flash_02", "").notice().await,
+        Configured::new()
+            .with_secrets()
+            .with("REDIS_URL", "redis://localhost:6379/0")
+            .line("info:", &["explain"]),
+        first_only().line("warning:", &["explain"]),
+        first_only().with("GEMINI_KEY_flash_02", "").line("warning:", &["explain"]),
+        first_only().with("GEMINI_KEY_flash_02", "your-api-key-1").line("! flash", &["check"]),
+        Configured::new().with_secrets().with_keys(&one_project).line("i flash", &["check"]),
         no_entry_fits().await,
         all_rest().await,
         none_will_ever_serve().await,
