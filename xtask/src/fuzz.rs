@@ -1,5 +1,6 @@
 //! `cargo xtask fuzz [--cases N] [FILTER]`: the parsers against random input, at full speed.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::metadata::{self, Workspace};
@@ -27,32 +28,43 @@ pub(crate) fn command(
     cases: u64,
     filter: Option<&str>,
 ) -> Result<Command, String> {
-    let packages = packages(workspace, &tree::load()?);
-    if packages.is_empty() {
+    let targets = targets(workspace, &tree::load()?);
+    if targets.is_empty() {
         return Err("no package has a test whose name begins with `fuzz_`".to_owned());
     }
     let mut command = test::nextest(tools);
     command.args(["--cargo-profile", "fuzz"]).env(CASES, cases.to_string());
-    for package in packages {
+    for (package, target) in targets {
         command.args(["--package", package]);
+        match target {
+            Some(test) => command.args(["--test", &test]),
+            None => command.arg("--lib"),
+        };
     }
     let narrower = filter.map(|filter| format!(" & test({filter})")).unwrap_or_default();
     command.args(["-E", &format!("test(fuzz_){narrower}")]);
     Ok(command)
 }
 
-/// The packages with fuzz tests; the others need not be compiled a second time.
-fn packages<'a>(workspace: &'a Workspace, files: &[File]) -> Vec<&'a str> {
-    let has_fuzz_tests = |folder: &str| {
-        let sources = files.iter().filter(|file| file.is_rust() && file.path.starts_with(folder));
-        sources.into_iter().any(|file| rust_text::cut(&file.text).code.contains("    fn fuzz_"))
-    };
-    workspace
-        .packages
-        .iter()
-        .filter(|package| has_fuzz_tests(package.manifest.trim_end_matches("Cargo.toml")))
-        .map(|package| package.name.as_str())
-        .collect()
+/// The packages with fuzz tests, and in which of their tests; nothing for the library itself. The others need not be
+/// compiled a second time.
+fn targets<'a>(workspace: &'a Workspace, files: &[File]) -> BTreeSet<(&'a str, Option<String>)> {
+    let mut targets = BTreeSet::new();
+    for file in files.iter().filter(|file| file.is_rust()) {
+        let has_fuzz_tests = rust_text::cut(&file.text).code.contains("    fn fuzz_");
+        let home = workspace.packages.iter().find_map(|package| {
+            let inside = file.path.strip_prefix(package.manifest.trim_end_matches("Cargo.toml"))?;
+            Some((package.name.as_str(), inside))
+        });
+        if let Some((package, inside)) = home
+            && has_fuzz_tests
+        {
+            // tests/NAME.rs, or any file below tests/NAME/
+            let test = inside.strip_prefix("tests/").and_then(|path| path.split(['/', '.']).next());
+            targets.insert((package, test.map(str::to_owned)));
+        }
+    }
+    targets
 }
 
 fn parse(arguments: &[String]) -> Result<(u64, Option<&str>), String> {
@@ -86,16 +98,23 @@ mod tests {
     }
 
     #[test]
-    fn only_packages_with_fuzz_tests_are_chosen() {
+    fn only_what_holds_fuzz_tests_is_chosen() {
         let workspace = metadata::load().unwrap();
         let code = "proptest! {\n    #[test]\n    fn fuzz_a(text in soup()) {}\n}";
         let files = [
             tree::file("crates/keyrot-core/tests/a.rs", code),
+            tree::file("crates/keyrot-gemini/tests/b/c.rs", code),
+            tree::file("crates/strategy-gen/src/d.rs", code),
             tree::file("crates/keyrot/src/lib.rs", "fn main() {}"),
             tree::file("docs/a.md", code),
             tree::file("xtask/src/a.rs", "const CODE: &str = \"    fn fuzz_a() {}\";"),
         ];
-        assert_eq!(packages(&workspace, &files), ["keyrot-core"]);
+        let expected = [
+            ("keyrot-core", Some("a".to_owned())),
+            ("keyrot-gemini", Some("b".to_owned())),
+            ("strategy-gen", None),
+        ];
+        assert_eq!(targets(&workspace, &files), BTreeSet::from(expected));
     }
 
     #[test]

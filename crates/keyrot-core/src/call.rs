@@ -120,7 +120,8 @@ impl Call {
         }
         // First who has not been tried.
         match self.pool.acquire_now(&self.request, &self.tried).await {
-            Err(AcquireError::Exhausted(_)) => {}
+            // the others rest or have no secret: who has been tried may still do
+            Err(AcquireError::Exhausted(_) | AcquireError::NoSecret(_)) => {}
             done => return done,
         }
         let failed_before = std::mem::take(&mut self.pause) && self.pool.is_ready(&self.request);
@@ -128,7 +129,7 @@ impl Call {
             // Then, after a pause, who has failed before; by then another may have come free.
             self.rest().await;
             match self.pool.acquire_now(&self.request, &self.tried).await {
-                Err(AcquireError::Exhausted(_)) => {}
+                Err(AcquireError::Exhausted(_) | AcquireError::NoSecret(_)) => {}
                 done => return done,
             }
         } else if failed_before && self.pool.anybody_else(&self.request, &self.tried) {

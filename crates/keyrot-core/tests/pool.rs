@@ -185,3 +185,21 @@ async fn priorities_spill_at_once_and_return() {
     sim.clock.advance(Duration::from_secs(61));
     assert_eq!(sim.pool.acquire(&KeyRequest::model(MODEL)).await.unwrap().key_id().as_str(), "first");
 }
+
+#[tokio::test]
+async fn a_key_without_a_secret_does_not_end_a_call_that_another_can_finish() {
+    let sim = Sim::of([key("good", "p")]);
+    sim.pool.upsert(key("bare", "q")).unwrap();
+    let tries = std::cell::Cell::new(0);
+    let request = KeyRequest::model(MODEL);
+    let work = sim.pool.run(&request, async |_| {
+        tries.set(tries.get() + 1);
+        if tries.get() == 1 {
+            return Err(outcome(Blame::Service, Effect::Transient));
+        }
+        Ok(((), Usage::default()))
+    });
+    let done = sim.drive(work).await.unwrap();
+    assert_eq!(done.attempts.len(), 2);
+    assert!(done.attempts.iter().all(|attempt| attempt.key_id.as_str() == "good"));
+}
