@@ -191,7 +191,7 @@ async fn said() -> Vec<String> {
             .line("info:", &["explain"]),
         first_only().line("warning:", &["explain"]),
         first_only().with("GEMINI_KEY_flash_02", "").line("warning:", &["explain"]),
-        first_only().with("GEMINI_KEY_flash_02", "your-api-key-1").line("! flash", &["check"]),
+        first_only().with("GEMINI_KEY_flash_02", "your-api-key-1").line("✗ flash", &["check"]),
         Configured::new().with_secrets().with_keys(&one_project).line("i flash", &["check"]),
         no_entry_fits().await,
         all_rest().await,

@@ -64,26 +64,22 @@ impl<'a> Secrets<'a> {
     }
 }
 
+/// Keys of one project are counted together whatever their secrets are; keys of several are counted several times.
 fn duplicate(same: &[&KeyMetadata]) -> Finding {
-    let ids: Vec<&str> = same.iter().map(|key| key.key_id.as_str()).collect();
-    let projects: BTreeSet<&str> =
-        same.iter().filter_map(|key| Some(key.project.as_ref()?.as_str())).collect();
-    let mut text = format!(
-        "{} have the same secret, so they are one key with one quota, not {}",
-        ids.join(", "),
-        ids.len()
-    );
-    // Nobody can tell which of the two it is, and quota is counted in the wrong place.
-    let level = if projects.len() > 1 {
-        let projects: Vec<&str> = projects.into_iter().collect();
-        text.push_str(&format!("; a key is in one project, but they state {}", projects.join(", ")));
-        Level::Error
-    } else {
-        Level::Warning
+    let ids = same.iter().map(|key| key.key_id.as_str()).collect::<Vec<_>>().join(", ");
+    let projects: BTreeSet<_> = same.iter().map(|key| key.quota_project()).collect();
+    let (level, text) = match projects.len() {
+        1 => (Level::Warning, format!("{ids} have the same secret: they are one key")),
+        times => {
+            let text = format!(
+                "{ids} have the same secret: they are one key, whose quota would be counted {times} times"
+            );
+            (Level::Error, text)
+        }
     };
     let fix = "put another key into one of them, take one out with keyrot keys remove, or give them all the same \
-               \"secret\" if one key is meant";
-    Finding::new(level, ids.join(", "), text).fix(fix)
+               \"secret\" in the file if one key is meant";
+    Finding::new(level, ids, text).fix(fix)
 }
 
 /// True if all name the same secret in keys.json: then they are meant to be one key.
@@ -119,7 +115,7 @@ mod tests {
     use super::*;
 
     const KEYS: &str = r#"{"keys": [{"key_id": "a", "model_name": "m", "project": "p"},
-        {"key_id": "b", "model_name": "m"}, {"key_id": "c-1", "model_name": "m", "project": "q"}, 
+        {"key_id": "b", "model_name": "m"}, {"key_id": "c-1", "model_name": "m", "project": "q"},
         {"key_id": "d", "model_name": "m", "active": false}]}"#;
 
     fn vars(c: &str) -> Vars {
@@ -131,22 +127,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_secret_under_two_ids_is_found_and_not_repeated() {
+    async fn one_secret_in_two_projects_is_an_error_and_not_repeated() {
         let keys = KeySet::parse(KEYS).unwrap();
-        let secrets = Secrets::read(&keys, &EnvStore::new(vars("sentinel-2"))).await;
-        let found = secrets.duplicates();
+        let found = Secrets::read(&keys, &EnvStore::new(vars("sentinel-2"))).await.duplicates();
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].level, &*found[0].subject), (Level::Warning, "a, b"));
-        assert_eq!(found[0].message, "a, b have the same secret, so they are one key with one quota, not 2");
+        assert_eq!((found[0].level, &*found[0].subject), (Level::Error, "a, b"));
+        let text = "a, b have the same secret: they are one key, whose quota would be counted 2 times";
+        assert_eq!(found[0].message, text);
         assert!(!format!("{found:?}").contains("sentinel"));
+        let found = Secrets::read(&keys, &EnvStore::new(vars("sentinel-1"))).await.duplicates();
+        assert!(found[0].message.ends_with("counted 3 times"), "{found:?}");
     }
 
     #[tokio::test]
-    async fn one_secret_in_two_projects_is_an_error() {
-        let keys = KeySet::parse(KEYS).unwrap();
-        let found = Secrets::read(&keys, &EnvStore::new(vars("sentinel-1"))).await.duplicates();
-        assert_eq!((found[0].level, &*found[0].subject), (Level::Error, "a, b, c-1"));
-        assert!(found[0].message.ends_with("they state p, q"), "{found:?}");
+    async fn one_secret_in_one_project_is_odd_and_harmless() {
+        let keys = KeySet::parse(
+            &KEYS.replace("\"model_name\": \"m\"}", "\"model_name\": \"m\", \"project\": \"p\"}"),
+        );
+        let keys = keys.unwrap();
+        let found = Secrets::read(&keys, &EnvStore::new(vars("sentinel-2"))).await.duplicates();
+        assert_eq!(
+            (found[0].level, &*found[0].message),
+            (Level::Warning, "a, b have the same secret: they are one key")
+        );
     }
 
     #[tokio::test]

@@ -1,11 +1,13 @@
 //! The command as scripts and people run it: its own process, no variable but those of the test, a folder of its own.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
+mod check;
 mod configuration;
 mod documented;
 mod explain;
 mod generate;
 mod guide;
+mod keys;
 mod leaks;
 mod place;
 mod stopping;

@@ -1,60 +1,27 @@
-//! `keyrot check` as it is called: what it finds, in words and as JSON, and the exit code.
-#![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
-
-use std::fs;
-use std::process::{Command, Stdio};
+//! `keyrot check`: what it finds, in words and as JSON, and the exit code.
 
 use gemini_sim::{Config, Fault, FaultKind, Project, SimServer};
 use serde_json::{Value, json};
 
-const EXAMPLE: &str = include_str!("../../../keys_example.json");
-
-/// The guide's block, to the letter.
-const GUIDE: &str = "# Enable key rotation
-ENABLE_KEY_ROTATION=true
-
-# Choose secret storage (env, vault, aws, azure)
-SECRET_STORE_TYPE=env
-
-# Provide keys (format: GEMINI_KEY_{key_id})
-GEMINI_KEY_flash_01=your-api-key-1
-GEMINI_KEY_flash_02=your-api-key-2
-
-# Optional: Redis for rate limiting
-REDIS_URL=redis://localhost:6379/0
-";
-
-struct Done {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
+use crate::guide::ENV_BLOCK;
+use crate::place::{EXAMPLE, Place, Run};
 
 /// Runs in a new folder with these two files (if they are not empty) and no variable at all.
-fn check(keys: &str, env: &str, arguments: &[&str]) -> Done {
-    let folder = tempfile::tempdir().unwrap();
+fn check(keys: &str, env: &str, arguments: &[&str]) -> Run {
+    let place = Place::new();
     for (name, text) in [("keys.json", keys), (".env", env)] {
         if !text.is_empty() {
-            fs::write(folder.path().join(name), text).unwrap();
+            place.write(name, text);
         }
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_keyrot"))
-        .arg("check")
-        .args(arguments)
-        .env_clear()
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    place.run(&[&["check"], arguments].concat())
 }
 
 /// The exit code and the findings as `level subject: message`.
 fn findings(keys: &str, env: &str, arguments: &[&str]) -> (i32, Vec<String>) {
     let done = check(keys, env, &[arguments, &["--json"]].concat());
-    let report: Value = serde_json::from_str(&done.out).unwrap();
-    let code = done.code.unwrap();
+    let report: Value = serde_json::from_str(&done.stdout).unwrap();
+    let code = done.code;
     assert_eq!(report["ok"], json!(code == 0));
     assert_eq!(report.as_object().unwrap().len(), 2);
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
@@ -72,7 +39,7 @@ fn of_level<'a>(found: &'a [String], level: &str) -> Vec<&'a str> {
 
 #[test]
 fn the_guides_quick_start_has_nothing_to_put_right() {
-    let (code, found) = findings(EXAMPLE, GUIDE, &[]);
+    let (code, found) = findings(EXAMPLE, ENV_BLOCK, &[]);
     assert_eq!(code, 0, "{found:?}");
     assert_eq!((of_level(&found, "error").len(), of_level(&found, "warning").len()), (0, 0), "{found:?}");
     let info = of_level(&found, "info");
@@ -85,10 +52,14 @@ fn the_guides_quick_start_has_nothing_to_put_right() {
         found.contains(&"ok flash_01: its secret is there: env:GEMINI_KEY_flash_01".to_owned()),
         "{found:?}"
     );
-    let done = check(EXAMPLE, GUIDE, &[]);
-    assert_eq!((done.code, &*done.err), (Some(0), ""));
-    assert!(done.out.ends_with("no error, no warning\n") && !done.out.contains('\u{1b}'), "{}", done.out);
-    assert!(!done.out.contains("your-api-key"), "{}", done.out);
+    let done = check(EXAMPLE, ENV_BLOCK, &[]);
+    assert_eq!((done.code, &*done.stderr), (0, ""));
+    assert!(
+        done.stdout.ends_with("no error, no warning\n") && !done.stdout.contains('\u{1b}'),
+        "{}",
+        done.stdout
+    );
+    assert!(!done.stdout.contains("your-api-key"), "{}", done.stdout);
 }
 
 #[test]
@@ -120,9 +91,9 @@ fn a_wrong_variable_does_not_hide_what_is_wrong_with_file_and_secrets() {
 #[test]
 fn bad_lines_of_the_env_file_are_named_and_never_shown() {
     let done = check("", "A=1\nsentinel\n2sentinel=3\n", &["--json"]);
-    assert_eq!(done.code, Some(2));
-    assert!(done.out.contains("line 2") && done.out.contains("line 3"), "{}", done.out);
-    assert!(!format!("{}{}", done.out, done.err).contains("sentinel"));
+    assert_eq!(done.code, 2);
+    assert!(done.stdout.contains("line 2") && done.stdout.contains("line 3"), "{}", done.stdout);
+    assert!(!format!("{}{}", done.stdout, done.stderr).contains("sentinel"));
 }
 
 #[test]
@@ -141,15 +112,15 @@ fn every_problem_of_the_file_is_named_at_once() {
 fn a_missing_secret_says_which_variable_to_set() {
     let done =
         check(EXAMPLE, "ENABLE_KEY_ROTATION=1\nGEMINI_KEY_flash_01=sentinel\nGEMINI_KEY_flash_02=\n", &[]);
-    assert_eq!(done.code, Some(2));
+    assert_eq!(done.code, 2);
     assert!(
-        done.out.contains(
+        done.stdout.contains(
             "✗ flash_02: its secret is missing: env:GEMINI_KEY_flash_02: GEMINI_KEY_flash_02 is empty; set it"
         ),
         "{}",
-        done.out
+        done.stdout
     );
-    assert!(done.out.ends_with("1 error\n") && !done.out.contains("sentinel"), "{}", done.out);
+    assert!(done.stdout.ends_with("1 error\n") && !done.stdout.contains("sentinel"), "{}", done.stdout);
 }
 
 #[test]
@@ -160,11 +131,11 @@ fn one_secret_under_two_ids_and_siblings_are_found() {
         {"key_id": "c", "model_name": "m"}]}"#;
     let env = "ENABLE_KEY_ROTATION=1\nGEMINI_KEY_a=sentinel\nGEMINI_KEY_b=other\nGEMINI_KEY_c=sentinel\n";
     let (code, found) = findings(keys, env, &[]);
-    let warnings = of_level(&found, "warning");
-    assert_eq!((code, warnings.len()), (0, 2), "{found:?}");
-    assert!(warnings[0].starts_with("a, c: a, c have the same secret"), "{warnings:?}");
+    let (errors, warnings) = (of_level(&found, "error"), of_level(&found, "warning"));
+    assert_eq!((code, errors.len(), warnings.len()), (2, 1, 1), "{found:?}");
+    assert!(errors[0].starts_with("a, c: a, c have the same secret"), "{errors:?}");
     assert!(
-        warnings[1].starts_with("a, b: ") && warnings[1].ends_with("rpm 60 in a, 10 in b"),
+        warnings[0].starts_with("a, b: ") && warnings[0].ends_with("rpm 60 in a, 10 in b"),
         "{warnings:?}"
     );
     assert!(!format!("{found:?}").contains("sentinel"));
@@ -178,14 +149,14 @@ fn entries_that_can_never_be_used_and_slips_are_warned_of() {
         {"key_id": "c", "model_name": "m", "provider": "claude"}]}"#;
     let env = "ENABLE_KEY_ROTATION=1\nGEMINI_KEY_a=1\nGEMINI_KEY_b=2\nGEMINI_KEY_c=3\n";
     let done = check(keys, env, &[]);
-    assert_eq!(done.code, Some(0), "{}", done.out);
+    assert_eq!(done.code, 0, "{}", done.stdout);
     for line in [
         "! a: the field prority means nothing\n  → did you mean priority?\n",
         "! b: rpd is 0 for m: never used for it\n",
         "! c: its provider is \"claude\", of which this build knows nothing: never used\n",
         "\nno error, 3 warnings\n",
     ] {
-        assert!(done.out.contains(line), "{line} is not in {}", done.out);
+        assert!(done.stdout.contains(line), "{line} is not in {}", done.stdout);
     }
 }
 
@@ -225,7 +196,11 @@ fn a_single_key_is_checked_and_nothing_of_rotation_is_touched() {
     let errors = of_level(&found, "error");
     assert_eq!((code, errors.len()), (2, 1), "{found:?}");
     assert!(errors[0].contains("neither GEMINI_API_KEY nor GOOGLE_API_KEY is set"), "{errors:?}");
-    assert_eq!(findings(EXAMPLE, GUIDE, &["--rotation", "off"]).0, 2, "the guide's block has no single key");
+    assert_eq!(
+        findings(EXAMPLE, ENV_BLOCK, &["--rotation", "off"]).0,
+        2,
+        "the guide's block has no single key"
+    );
 }
 
 const PROBED: &str = r#"{"keys": [
