@@ -111,7 +111,7 @@ impl GeminiError {
     }
 
     pub(crate) fn timeout(waited: Waited, limit: Duration) -> Self {
-        let seconds = limit.as_secs_f64();
+        let seconds = (limit.as_secs_f64() * 1000.0).round() / 1000.0; // nobody needs its nanoseconds
         let (blame, effect, what) = match waited {
             Waited::FirstByte => (Blame::Service, Effect::Transient, "no answer within"),
             Waited::NextChunk => (Blame::Service, Effect::Transient, "the answer stood still for"),
