@@ -153,6 +153,7 @@ impl View {
     }
 
     /// Puts in who has become ready; false if nobody is.
+    #[inline]
     pub(crate) fn wake(&mut self, now: Tick) -> bool {
         let mut any = false;
         for tier in &mut self.tiers {
@@ -163,12 +164,17 @@ impl View {
     }
 
     /// The earliest time at which a unit becomes ready.
+    #[inline]
     pub(crate) fn next_ready(&mut self) -> Option<(Tick, GroupIndex)> {
-        let each = self.tiers.iter_mut().filter_map(|tier| {
-            let (at, unit) = tier.roster.next_ready()?;
-            Some((at, tier.hot[unit as usize].group))
-        });
-        each.min_by_key(|(at, _)| *at)
+        let mut earliest = None;
+        for tier in &mut self.tiers {
+            if let Some((at, unit)) = tier.roster.next_ready()
+                && earliest.is_none_or(|(known, _)| at < known)
+            {
+                earliest = Some((at, tier.hot[unit as usize].group));
+            }
+        }
+        earliest
     }
 
     fn tier(&mut self, priority: u32) -> usize {

@@ -75,6 +75,7 @@ impl Roster {
     }
 
     /// Puts in who has become ready.
+    #[inline]
     pub(crate) fn wake(&mut self, now: Tick) {
         while let Some(&Reverse((at, member))) = self.heap.peek().filter(|entry| entry.0.0 <= now) {
             self.heap.pop();
@@ -108,6 +109,7 @@ impl Roster {
     }
 
     /// The earliest time at which a member that is not ready becomes so.
+    #[inline]
     pub(crate) fn next_ready(&mut self) -> Option<(Tick, u32)> {
         loop {
             let &Reverse((at, member)) = self.heap.peek()?;
