@@ -8,7 +8,9 @@ mod limiter_blocks;
 mod limiter_proof;
 mod limiter_quota;
 pub mod rate_limiter;
+mod secret_names;
 pub mod secret_store;
+mod secret_troubles;
 mod virtual_time;
 
 use std::future::Future;
