@@ -3,12 +3,14 @@
 
 mod acquire;
 mod any_model;
+pub mod books;
 mod builder;
 mod cached;
 mod cached_slot;
 mod call;
 mod clock;
 mod cooldown;
+mod counter;
 mod day;
 mod dotenv;
 mod error;
@@ -24,6 +26,7 @@ mod keyset_read;
 mod keyset_save;
 mod lease;
 mod limit;
+mod limiter_error;
 mod local_limiter;
 mod map;
 mod outcome;
@@ -40,7 +43,10 @@ mod request;
 mod roster;
 mod scope;
 mod scope_bytes;
+mod scope_name;
 mod secret;
+mod settlement;
+mod settling;
 mod slots;
 mod state;
 mod vars;
@@ -56,6 +62,7 @@ pub use crate::cached_slot::VersionedSecret;
 pub use crate::call::{Call, Done};
 pub use crate::clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use crate::cooldown::Backoff;
+pub use crate::counter::{CounterRecord, Tally};
 pub use crate::day::pacific_day_end;
 pub use crate::dotenv::parse_dotenv;
 pub use crate::error::{AcquireError, Attempt, ConfigError, Exhausted, NO_KEYS, RunEnd, RunError};
@@ -64,9 +71,9 @@ pub use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
 pub use crate::keyset::KeySet;
 pub use crate::lease::{ActiveLease, KeyLease, LeaseExpired};
 pub use crate::limit::{
-    Ask, Candidate, Disposition, Grant, Group, GroupUsage, LimiterError, LimiterErrorKind, Millis,
-    RateLimiter, Refusal, Reservation, Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot,
-    Span, Verdict,
+    Ask, Candidate, Disposition, Grant, Group, GroupUsage, LimiterError, LimiterErrorKind, LimiterMode,
+    Millis, PastCalls, RateLimiter, Refusal, Reservation, Reserved, ScopeChange, SettleBatch, Settled,
+    Settlement, Snapshot, Span, Verdict,
 };
 pub use crate::local_limiter::LocalLimiter;
 pub use crate::outcome::{Blame, Classify, Effect, LearnedLimit, Outcome, Quota, Reason, Scope, Usage};
