@@ -222,16 +222,18 @@ fn is_certificate(secret: &Secret) -> bool {
     secret.kid.is_some() || secret.content_type.as_deref().is_some_and(|kind| of_certificates.contains(&kind))
 }
 
-/// Key Vault gives out a secret before and after its dates, which are information only; whoever has set them is told.
-fn warn_of_dates(locator: &str, secret: &Secret) {
-    let Some(attributes) = &secret.attributes else { return };
-    let now = SystemClock.wall();
+/// What its owner has said about when to use a secret. Key Vault gives it out at any time: the dates are information.
+///
+/// Source: "Secret attributes", About Azure Key Vault secrets.
+fn outside_its_dates(secret: &Secret, now: SystemTime) -> Option<&'static str> {
+    let attributes = secret.attributes.as_ref()?;
     if attributes.expires.is_some_and(|end| SystemTime::from(end) <= now) {
-        tracing::warn!("{locator}: past its expiration date (Key Vault gives it out all the same)");
+        return Some("past its expiration date");
     }
-    if attributes.not_before.is_some_and(|begin| SystemTime::from(begin) > now) {
-        tracing::warn!("{locator}: before its activation date (Key Vault gives it out all the same)");
-    }
+    attributes
+        .not_before
+        .is_some_and(|begin| SystemTime::from(begin) > now)
+        .then_some("before its activation date")
 }
 
 #[async_trait]
@@ -253,7 +255,9 @@ impl SecretStore for AzureStore {
                 "it is a certificate, not an API key; name a secret by the field \"secret\" of the entry";
             return Err(error(SecretErrorKind::WrongShape, what));
         }
-        warn_of_dates(&locator, &secret);
+        if let Some(outside) = outside_its_dates(&secret, SystemClock.wall()) {
+            tracing::warn!("{locator} is {outside}; Key Vault gives it out all the same, and it is used");
+        }
         let Some(value) = secret.value else {
             return Err(error(SecretErrorKind::WrongShape, "the answer holds no value"));
         };
@@ -288,5 +292,34 @@ impl fmt::Debug for AzureStore {
             .field("config", &self.config)
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use azure_core::json::from_json;
+
+    use super::*;
+
+    #[test]
+    fn the_dates_of_a_secret_are_told() {
+        let told = |dates: &str| {
+            let secret: Secret =
+                from_json(format!(r#"{{"value": "x", "attributes": {{{dates}}}}}"#)).unwrap();
+            outside_its_dates(&secret, SystemTime::UNIX_EPOCH + Duration::from_secs(1000))
+        };
+        assert_eq!(told(r#""exp": 1000"#), Some("past its expiration date"));
+        assert_eq!(told(r#""nbf": 1001"#), Some("before its activation date"));
+        assert_eq!(told(r#""nbf": 1000, "exp": 1001"#), None);
+        assert_eq!(told(""), None);
+    }
+
+    #[test]
+    fn a_certificate_is_told_from_a_text() {
+        let certificate =
+            |more: &str| is_certificate(&from_json(format!(r#"{{"value": "x"{more}}}"#)).unwrap());
+        assert!(certificate(r#", "contentType": "application/x-pem-file""#));
+        assert!(certificate(r#", "kid": "https://v.vault.azure.net/keys/a/1""#));
+        assert!(!certificate(r#", "contentType": "text/plain""#) && !certificate(""));
     }
 }

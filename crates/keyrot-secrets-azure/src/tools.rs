@@ -119,3 +119,47 @@ impl TokenCredential for IdentityOrTools {
         Ok(token)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use azure_core::error::ErrorKind;
+    use azure_core::time::OffsetDateTime;
+
+    use super::*;
+
+    /// Gives this token, or says this.
+    #[derive(Debug)]
+    struct Tool(Result<&'static str, &'static str>);
+
+    #[async_trait::async_trait]
+    impl TokenCredential for Tool {
+        async fn get_token(
+            &self,
+            _: &[&str],
+            _: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            let token = |text: &'static str| AccessToken::new(text, OffsetDateTime::UNIX_EPOCH);
+            self.0.map(token).map_err(|said| azure_core::Error::with_message(ErrorKind::Credential, said))
+        }
+    }
+
+    async fn ask(az: Result<&'static str, &'static str>, azd: Result<&'static str, &'static str>) -> String {
+        let tools = Tools { tools: vec![("az", Arc::new(Tool(az))), ("azd", Arc::new(Tool(azd)))] };
+        match tools.ask(&["https://vault.azure.net/.default"], &None).await {
+            Ok(token) => token.token.secret().to_owned(),
+            Err(error) => error.what,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_tool_that_gives_a_token_is_taken() {
+        assert_eq!(ask(Ok("of az"), Ok("of azd")).await, "of az");
+        assert_eq!(ask(Err("az not found on PATH"), Ok("of azd")).await, "of azd");
+    }
+
+    #[tokio::test]
+    async fn what_a_tool_has_written_is_not_repeated() {
+        let told = ask(Err("az not found on PATH"), Err("the secret is hunter22")).await;
+        assert_eq!(told, "az is not installed, azd gives no token: log in with azd auth login");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "secrets-azure")]
+use keyrot_secrets_azure::{AzureConfig, AzureStore};
 #[cfg(feature = "secrets-env")]
 use keyrot_secrets_env::EnvStore;
 
@@ -12,6 +14,8 @@ use crate::settings::Settings;
 
 /// The stores of this build.
 const COMPILED_IN: &[&str] = &[
+    #[cfg(feature = "secrets-azure")]
+    "azure",
     #[cfg(feature = "secrets-env")]
     "env",
 ];
@@ -19,11 +23,18 @@ const COMPILED_IN: &[&str] = &[
 /// The store that the settings name, to read from and to write to.
 pub(crate) fn secret_writer(settings: &Settings) -> Result<Arc<dyn SecretWriter>, ConfigError> {
     match settings.secret_store() {
+        #[cfg(feature = "secrets-azure")]
+        "azure" => {
+            let config = AzureConfig::from_vars(settings.vars())?;
+            Ok(Arc::new(AzureStore::new(config, settings.secret_timeouts())?))
+        }
+        #[cfg(not(feature = "secrets-azure"))]
+        kind @ "azure" => Err(not_compiled_in(kind)),
         #[cfg(feature = "secrets-env")]
         "env" => Ok(Arc::new(variables(&settings.environment))),
         #[cfg(not(feature = "secrets-env"))]
         kind @ "env" => Err(not_compiled_in(kind)),
-        kind @ ("vault" | "aws" | "azure") => Err(not_compiled_in(kind)),
+        kind @ ("vault" | "aws") => Err(not_compiled_in(kind)),
         kind => Err(ConfigError::bad_value("SECRET_STORE_TYPE", kind, "env, vault, aws or azure")),
     }
 }

@@ -13,6 +13,8 @@ pub use keyrot_core::*;
 
 #[cfg(feature = "gemini")]
 pub use keyrot_gemini as gemini;
+#[cfg(feature = "secrets-azure")]
+pub use keyrot_secrets_azure as secrets_azure;
 #[cfg(feature = "secrets-env")]
 pub use keyrot_secrets_env as secrets_env;
 #[cfg(feature = "strategy-gen")]

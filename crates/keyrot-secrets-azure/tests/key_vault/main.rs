@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
 mod conformance;
-mod leaks;
 mod logins;
 mod place;
 mod refusals;
