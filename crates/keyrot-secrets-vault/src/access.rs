@@ -63,7 +63,9 @@ impl Access {
         if let VaultCredential::TokenFile(file) = &self.credential {
             let token = read_token(file)?;
             return Ok(match &*current {
-                Some(session) if session.token.expose_secret() == token.expose_secret() => Arc::clone(session),
+                Some(session) if session.token.expose_secret() == token.expose_secret() => {
+                    Arc::clone(session)
+                }
                 _ => Arc::clone(current.insert(self.open(token, None))),
             });
         }
@@ -74,7 +76,10 @@ impl Access {
     }
 
     /// Another token than the one that the server does not know; `None` if there is no other.
-    pub(crate) async fn instead_of(self: &Arc<Self>, refused: &VaultClient) -> Result<Option<Arc<Session>>, Failure> {
+    pub(crate) async fn instead_of(
+        self: &Arc<Self>,
+        refused: &VaultClient,
+    ) -> Result<Option<Arc<Session>>, Failure> {
         if !self.logs_in() {
             return Ok(None);
         }
@@ -89,7 +94,9 @@ impl Access {
         let (mount, role_id, secret_id) = match &self.credential {
             VaultCredential::Token(token) => return Ok(self.open(token.clone(), None)),
             VaultCredential::TokenFile(file) => return Ok(self.open(read_token(file)?, None)),
-            VaultCredential::AppRole { mount, role_id, secret_id } => (mount.trim_matches('/'), role_id, secret_id),
+            VaultCredential::AppRole { mount, role_id, secret_id } => {
+                (mount.trim_matches('/'), role_id, secret_id)
+            }
         };
         let question = LogIn::app_role(mount, role_id.expose_secret(), secret_id.expose_secret());
         let given = match api::auth(&self.server.client(None), question).await.map_err(Failure::from) {
@@ -99,7 +106,12 @@ impl Access {
             }
             Err(failure) => return Err(failure),
         };
-        tracing::debug!(mount, lease_s = given.lease_duration, renewable = given.renewable, "logged in to Vault");
+        tracing::debug!(
+            mount,
+            lease_s = given.lease_duration,
+            renewable = given.renewable,
+            "logged in to Vault"
+        );
         let lease = Lease::new(given.lease_duration, given.renewable);
         Ok(self.open(SecretString::from(given.client_token), Some(lease)))
     }

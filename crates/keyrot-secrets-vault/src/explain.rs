@@ -1,5 +1,7 @@
 //! Turns a failure into words: where was looked, what was found there, what to do, and how to look by hand.
 
+use std::sync::OnceLock;
+
 use keyrot_core::{KeyMetadata, SecretError, SecretErrorKind};
 use vaultrs::api;
 use vaultrs::client::VaultClient;
@@ -15,15 +17,21 @@ pub(crate) struct Asked<'a> {
     pub(crate) key: &'a KeyMetadata,
     /// As `vault kv` takes it.
     pub(crate) path: String,
-    /// Where it was looked for, once that is known.
-    pub(crate) mount: Option<Mount>,
+    /// The field that holds the API key.
+    pub(crate) field: &'a str,
     /// True if `VAULT_KV_VERSION` says the version.
     pub(crate) stated: bool,
-    /// What was to be done: `read` or `write`.
-    pub(crate) to: &'static str,
-    /// What the policy of the token must allow for it.
-    pub(crate) capabilities: &'static str,
-    pub(crate) field: &'a str,
+    /// What was to be done.
+    pub(crate) to: To,
+    /// Where the path leads, once that is known.
+    pub(crate) mount: OnceLock<Mount>,
+}
+
+/// What was to be done with a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    Read,
+    Write,
 }
 
 impl Asked<'_> {
@@ -87,18 +95,25 @@ impl Asked<'_> {
     }
 
     fn denied(&self, refusal: &Refusal) -> SecretError {
-        let Some(mount) = self.mount.as_ref().filter(|_| !refusal.says("preflight")) else {
+        let Some(mount) = self.mount.get().filter(|_| !refusal.says("preflight")) else {
             let found = "no policy of the token allows anything in this mount, or there is no such mount,";
             let fix = "check VAULT_SECRET_PATH and the token's policies, or set VAULT_KV_VERSION to 1 or 2 if asking \
                        for the mount is what is not allowed";
             return self.error(SecretErrorKind::Denied, found, fix);
         };
-        let (to, capabilities) = (self.to, self.capabilities);
+        let (to, capabilities) = match self.to {
+            To::Read => ("read", "\"read\""),
+            To::Write => ("write", "\"create\", \"read\", \"update\""),
+        };
         let fix = format!(
             "add to a policy of the token: path \"{}\" {{ capabilities = [{capabilities}] }}",
             mount.on_the_wire(&self.path)
         );
-        self.error(SecretErrorKind::Denied, &format!("the policies of the token do not allow to {to} it"), &fix)
+        self.error(
+            SecretErrorKind::Denied,
+            &format!("the policies of the token do not allow to {to} it"),
+            &fix,
+        )
     }
 
     fn missing(&self, kind: SecretErrorKind, refusal: &Refusal) -> SecretError {
@@ -107,7 +122,11 @@ impl Asked<'_> {
         if let Some(version) = refusal.version() {
             let number = version.number;
             if version.destroyed {
-                return self.error(kind, &format!("version {number} was destroyed, and there is no newer one"), &put);
+                return self.error(
+                    kind,
+                    &format!("version {number} was destroyed, and there is no newer one"),
+                    &put,
+                );
             }
             let fix = format!("vault kv undelete -versions={number} {path}");
             return self.error(kind, &format!("version {number} was deleted"), &fix);
@@ -117,13 +136,15 @@ impl Asked<'_> {
             return self.error(kind, "the mount is of KV version 2, not 1,", fix);
         }
         if refusal.says("no handler for route") {
-            let mount = self.mount.as_ref().map_or("", |mount| &mount.path);
+            let mount = self.mount.get().map_or("", |mount| &mount.path);
             let fix = "check VAULT_SECRET_PATH, whose first part is the mount: vault secrets list";
             return self.error(kind, &format!("no secrets engine is mounted as {mount:?}"), fix);
         }
-        let below = self.mount.as_ref().map_or("", |mount| mount.below(path));
-        let fix = match self.mount {
-            Some(_) if below.starts_with("data/") => "leave the data/ of the API out of VAULT_SECRET_PATH".to_owned(),
+        let below = self.mount.get().map_or("", |mount| mount.below(path));
+        let fix = match self.mount.get() {
+            Some(_) if below.starts_with("data/") => {
+                "leave the data/ of the API out of VAULT_SECRET_PATH".to_owned()
+            }
             Some(_) if self.stated => format!("{put}, or is VAULT_KV_VERSION wrong?"),
             _ => put,
         };
@@ -139,7 +160,9 @@ impl Asked<'_> {
         }
         let (found, fix) = match health(&self.access.server.client(None)).await {
             Some(503) => ("the server is sealed", "open it with vault operator unseal"),
-            Some(501) => ("the server was never initialised", "run vault operator init and vault operator unseal"),
+            Some(501) => {
+                ("the server was never initialised", "run vault operator init and vault operator unseal")
+            }
             Some(429 | 472 | 473) => (
                 "the server is a standby and cannot reach the active one",
                 "set VAULT_ADDR to the active server: vault operator raft list-peers",

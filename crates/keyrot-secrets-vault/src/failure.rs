@@ -92,7 +92,9 @@ impl Failure {
             Self::NotLoggedIn { .. } | Self::TokenRefused => SecretErrorKind::Unauthenticated,
             Self::Refused(refusal) => match refusal.status {
                 403 => SecretErrorKind::Denied,
-                404 if refusal.version().is_some_and(|version| !version.destroyed) => SecretErrorKind::Disabled,
+                404 if refusal.version().is_some_and(|version| !version.destroyed) => {
+                    SecretErrorKind::Disabled
+                }
                 404 => SecretErrorKind::NotFound,
                 429 => SecretErrorKind::Throttled,
                 _ => SecretErrorKind::Unavailable,

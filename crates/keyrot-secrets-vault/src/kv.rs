@@ -71,7 +71,8 @@ pub(crate) async fn read(client: &VaultClient, mount: &Mount, path: &str) -> Res
     let (data, version, created) = match mount.version {
         KvVersion::V1 => (kv1::get_raw(client, &mount.path, path).await?.data, 0, None),
         KvVersion::V2 => {
-            let question = ReadSecretRequest { mount: mount.path.clone(), path: path.to_owned(), version: None };
+            let question =
+                ReadSecretRequest { mount: mount.path.clone(), path: path.to_owned(), version: None };
             let read = api::exec_with_result(client, question).await?;
             (read.data, read.metadata.version, Some(read.metadata.created_time))
         }
@@ -94,10 +95,16 @@ pub(crate) async fn read_to_change(client: &VaultClient, mount: &Mount, path: &s
 }
 
 /// Writes a changed secret; KV 2 takes it only if nobody wrote another since it was read.
-pub(crate) async fn write(client: &VaultClient, mount: &Mount, path: &str, kept: &Kept) -> Result<(), Failure> {
+pub(crate) async fn write(
+    client: &VaultClient,
+    mount: &Mount,
+    path: &str,
+    kept: &Kept,
+) -> Result<(), Failure> {
     match mount.version {
         KvVersion::V1 => {
-            let fields: HashMap<&str, &Value> = kept.fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
+            let fields: HashMap<&str, &Value> =
+                kept.fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
             kv1::set(client, &mount.path, path, &fields).await?;
         }
         KvVersion::V2 => {
@@ -122,9 +129,11 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_named_by_its_shape_and_not_shown() {
-        for (value, shape) in
-            [(json!(4711), "a number"), (json!(["AIza-1"]), "a list"), (json!({"key": "AIza-1"}), "an object")]
-        {
+        for (value, shape) in [
+            (json!(4711), "a number"),
+            (json!(["AIza-1"]), "a list"),
+            (json!({"key": "AIza-1"}), "an object"),
+        ] {
             let (kind, text) = kept(json!({"value": value})).secret("value").unwrap_err();
             assert_eq!(kind, SecretErrorKind::WrongShape);
             assert_eq!(text, format!("its field \"value\" is {shape}, not a text"));
@@ -133,7 +142,8 @@ mod tests {
 
     #[test]
     fn other_fields_are_named_unless_one_might_be_a_key() {
-        let (_, text) = kept(json!({"api_key": "x", "note": "y", "AIzaSyFAKE": "value"})).secret("value").unwrap_err();
+        let (_, text) =
+            kept(json!({"api_key": "x", "note": "y", "AIzaSyFAKE": "value"})).secret("value").unwrap_err();
         assert_eq!(text, "it has no field \"value\", but api_key, note");
         let (_, text) = kept(json!({"AIzaSyFAKE": "value"})).secret("value").unwrap_err();
         assert_eq!(text, "it has no field \"value\"");

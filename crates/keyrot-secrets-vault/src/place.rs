@@ -14,9 +14,14 @@ pub(crate) fn is_path(text: &str) -> bool {
     text.split('/').all(|part| !matches!(part, "" | "." | "..") && part.chars().all(allowed))
 }
 
-/// The name of a key's secret below `VAULT_SECRET_PATH`.
-pub(crate) fn name(key: &KeyMetadata) -> &str {
-    key.secret.as_deref().unwrap_or_else(|| key.key_id.as_str())
+/// The path of a key's secret as `vault kv` takes it. A name that an entry states stands below `prefix` as an id
+/// does, unless it is a path itself.
+pub(crate) fn path(prefix: &str, key: &KeyMetadata) -> String {
+    match key.secret.as_deref() {
+        Some(path) if path.contains('/') => path.to_owned(),
+        Some(name) => format!("{prefix}/{name}"),
+        None => format!("{prefix}/{}", key.key_id),
+    }
 }
 
 /// What is wrong with the name in the field `secret`.
@@ -38,7 +43,12 @@ impl Mount {
         Self { path: path.split('/').next().unwrap_or(path).to_owned(), version }
     }
 
-    /// The rest of a path as `vault kv` takes it.
+    /// True if the path leads into it.
+    pub(crate) fn holds(&self, path: &str) -> bool {
+        path.strip_prefix(self.path.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// The rest of a path that leads into it.
     pub(crate) fn below<'p>(&self, path: &'p str) -> &'p str {
         path.strip_prefix(self.path.as_str()).unwrap_or(path).trim_start_matches('/')
     }
@@ -54,6 +64,8 @@ impl Mount {
 
 #[cfg(test)]
 mod tests {
+    use keyrot_core::KeyId;
+
     use super::*;
 
     #[test]
@@ -61,9 +73,22 @@ mod tests {
         for good in ["secret", "secret/algoagent", "team/kv/a.b", "a@b/c=d,e:f+g"] {
             assert!(is_path(good), "{good}");
         }
-        for bad in ["", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "a/./b", "a b", "a?b", "a#b", "a%2Fb", "ü", "a\\b"] {
+        for bad in [
+            "", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "a/./b", "a b", "a?b", "a#b", "a%2Fb", "ü",
+            "a\\b",
+        ] {
             assert!(!is_path(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_stated_name_stands_below_the_prefix_and_a_stated_path_for_itself() {
+        let mut key = KeyMetadata::new(KeyId::parse("flash_01").unwrap(), "m");
+        assert_eq!(path("secret/algoagent", &key), "secret/algoagent/flash_01");
+        key.secret = Some("shared".to_owned());
+        assert_eq!(path("secret/algoagent", &key), "secret/algoagent/shared");
+        key.secret = Some("team/gemini".to_owned());
+        assert_eq!(path("secret/algoagent", &key), "team/gemini");
     }
 
     #[test]
@@ -73,5 +98,6 @@ mod tests {
         let mount = Mount::first_part("secret/algoagent", KvVersion::V1);
         assert_eq!((mount.below("secret/algoagent/a"), mount.path.as_str()), ("algoagent/a", "secret"));
         assert_eq!(mount.on_the_wire("secret/algoagent/a"), "secret/algoagent/a");
+        assert!(mount.holds("secret/a") && !mount.holds("secrets/a") && !mount.holds("secret"));
     }
 }

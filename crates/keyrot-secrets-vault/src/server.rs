@@ -38,7 +38,9 @@ impl Server {
     /// As it is shown: without the slash that `Url` adds.
     pub(crate) fn shown(&self) -> String {
         let address = self.address.as_str().trim_end_matches('/');
-        self.namespace.as_ref().map_or_else(|| address.to_owned(), |name| format!("{address} (namespace {name})"))
+        self.namespace
+            .as_ref()
+            .map_or_else(|| address.to_owned(), |name| format!("{address} (namespace {name})"))
     }
 
     /// A client that shows this token, or none.
@@ -47,8 +49,12 @@ impl Server {
     /// an empty `VAULT_SKIP_VERIFY` switches verification off.
     pub(crate) fn client(&self, token: Option<&SecretString>) -> VaultClient {
         let token = token.map(|token| token.expose_secret().to_owned()).unwrap_or_default();
-        let middle =
-            EndpointMiddleware { token, version: "v1".to_owned(), wrap: None, namespace: self.namespace.clone() };
+        let middle = EndpointMiddleware {
+            token,
+            version: "v1".to_owned(),
+            wrap: None,
+            namespace: self.namespace.clone(),
+        };
         let settings = VaultClientSettings {
             address: self.address.clone(),
             ca_certs: Vec::new(),
@@ -120,8 +126,9 @@ fn http_client(
 }
 
 fn trusting(builder: ClientBuilder, file: &Path) -> Result<ClientBuilder, ConfigError> {
-    let pem = std::fs::read(file)
-        .map_err(|error| ConfigError::new(format!("VAULT_CACERT: cannot read {}: {error}", file.display())))?;
+    let pem = std::fs::read(file).map_err(|error| {
+        ConfigError::new(format!("VAULT_CACERT: cannot read {}: {error}", file.display()))
+    })?;
     match Certificate::from_pem_bundle(&pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(builder.tls_certs_only(certificates)),
         _ => Err(ConfigError::new(format!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -13,14 +13,14 @@ use keyrot_core::{
     StoreTimeouts, SystemClock,
 };
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use vaultrs::api;
 use vaultrs::client::VaultClient;
 
 use crate::access::{Access, is_known};
 use crate::config::{KvVersion, VaultConfig};
 use crate::endpoint::Get;
-use crate::explain::Asked;
+use crate::explain::{Asked, To};
 use crate::failure::Failure;
 use crate::kv::{self, Kept};
 use crate::place::{self, Mount};
@@ -29,14 +29,16 @@ use crate::server::Server;
 /// The secret store behind `SECRET_STORE_TYPE=vault`.
 ///
 /// The secret of a key is the field `value` of `{VAULT_SECRET_PATH}/{key_id}`. The field `secret` of an entry names
-/// another secret below `VAULT_SECRET_PATH`.
+/// another secret below `VAULT_SECRET_PATH`, or one anywhere if there is a `/` in it: then it is a whole path, as
+/// `vault kv get` takes it.
 pub struct VaultStore {
     access: Arc<Access>,
-    path: String,
+    prefix: String,
     field: String,
     stated: Option<KvVersion>,
     timeouts: StoreTimeouts,
-    mount: OnceCell<Mount>,
+    /// Those that were asked for. Locked while one is asked for: the others who need it wait.
+    mounts: Mutex<Vec<Mount>>,
 }
 
 impl VaultStore {
@@ -64,24 +66,23 @@ impl VaultStore {
         let server = Server::new(&config, timeouts)?;
         Ok(Self {
             access: Arc::new(Access::new(server, config.credential, clock)),
-            path: config.secret_path.trim_matches('/').to_owned(),
+            prefix: config.secret_path.trim_matches('/').to_owned(),
             field: config.field,
             stated: config.kv_version,
             timeouts,
-            mount: OnceCell::new(),
+            mounts: Mutex::default(),
         })
     }
 
-    fn asked<'a>(&'a self, key: &'a KeyMetadata) -> Asked<'a> {
+    fn asked<'a>(&'a self, key: &'a KeyMetadata, to: To) -> Asked<'a> {
         Asked {
             access: &self.access,
             key,
-            path: format!("{}/{}", self.path, place::name(key)),
-            mount: self.mount.get().cloned(),
-            stated: self.stated.is_some(),
-            to: "read",
-            capabilities: "\"read\"",
+            path: place::path(&self.prefix, key),
             field: &self.field,
+            stated: self.stated.is_some(),
+            to,
+            mount: OnceLock::new(),
         }
     }
 
@@ -102,25 +103,30 @@ impl VaultStore {
         }
     }
 
-    /// The mount of the secrets; asked for once.
-    async fn mount(&self) -> Result<&Mount, Failure> {
-        let ask = async || match self.stated {
-            Some(version) => Ok(Mount::first_part(&self.path, version)),
-            None => self.ask(|client| mount_of(client, &self.path)).await,
-        };
-        self.mount.get_or_try_init(ask).await
+    /// The mount that a path leads into; asked for once.
+    async fn mount(&self, path: &str) -> Result<Mount, Failure> {
+        if let Some(version) = self.stated {
+            return Ok(Mount::first_part(path, version));
+        }
+        let mut mounts = self.mounts.lock().await;
+        if let Some(mount) = mounts.iter().find(|mount| mount.holds(path)) {
+            return Ok(mount.clone());
+        }
+        let mount = self.ask(|client| mount_of(client, path)).await?;
+        mounts.push(mount.clone());
+        Ok(mount)
     }
 
-    async fn read(&self, key: &KeyMetadata) -> Result<Kept, Failure> {
-        let asked = self.asked(key);
-        let mount = self.mount().await?;
+    async fn read(&self, asked: &Asked<'_>) -> Result<Kept, Failure> {
+        let mount = &self.mount(&asked.path).await?;
+        let _ = asked.mount.set(mount.clone());
         let path = mount.below(&asked.path);
         self.ask(|client| async move { kv::read(&client, mount, path).await }).await
     }
 
-    async fn write(&self, key: &KeyMetadata, secret: &SecretString) -> Result<(), Failure> {
-        let asked = self.asked(key);
-        let mount = self.mount().await?;
+    async fn write(&self, asked: &Asked<'_>, secret: &SecretString) -> Result<(), Failure> {
+        let mount = &self.mount(&asked.path).await?;
+        let _ = asked.mount.set(mount.clone());
         let path = mount.below(&asked.path);
         let change = |client: Arc<VaultClient>| async move {
             let mut kept = kv::read_to_change(&client, mount, path).await?;
@@ -133,34 +139,29 @@ impl VaultStore {
     /// What comes of a question within the deadline, its failure in words.
     async fn within<T>(
         &self,
-        key: &KeyMetadata,
+        asked: &Asked<'_>,
         question: impl Future<Output = Result<T, Failure>>,
-        for_writing: bool,
     ) -> Result<T, SecretError> {
-        if let Some(problem) = place::bad_name(key) {
-            return Err(SecretError::new(SecretErrorKind::BadName, self.locator(key), problem));
+        if let Some(problem) = place::bad_name(asked.key) {
+            return Err(SecretError::new(SecretErrorKind::BadName, asked.locator(), problem));
         }
         let answered = async {
             match question.await {
                 Ok(answer) => Ok(answer),
-                Err(failure) if for_writing => {
-                    let capabilities = "\"create\", \"read\", \"update\"";
-                    Err(Asked { to: "write", capabilities, ..self.asked(key) }.explain(failure).await)
-                }
-                Err(failure) => Err(self.asked(key).explain(failure).await),
+                Err(failure) => Err(asked.explain(failure).await),
             }
         };
-        let timed_out = |_| Err(self.asked(key).timed_out());
-        tokio::time::timeout(self.timeouts.total, answered).await.unwrap_or_else(timed_out)
+        match tokio::time::timeout(self.timeouts.total, answered).await {
+            Ok(answered) => answered,
+            Err(_) => Err(asked.timed_out()),
+        }
     }
 }
 
-/// Asks in which mount a path is, as `vault kv` does. A server too old for the question has version 1 only.
+/// Asks into which mount a path leads, as `vault kv` does. A server too old for the question has version 1 only.
 async fn mount_of(client: Arc<VaultClient>, path: &str) -> Result<Mount, Failure> {
     let told = match api::exec_with_result(&*client, Get::mount_of(path)).await.map_err(Failure::from) {
-        Err(Failure::Refused(refusal)) if refusal.status == 404 => {
-            return Ok(Mount::first_part(path, KvVersion::V1));
-        }
+        Err(failure) if failure.status() == Some(404) => return Ok(Mount::first_part(path, KvVersion::V1)),
         told => told?,
     };
     let mount = told["path"].as_str().ok_or(Failure::NotVault)?.trim_matches('/');
@@ -172,7 +173,7 @@ impl fmt::Debug for VaultStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VaultStore")
             .field("server", &self.access.server.shown())
-            .field("path", &self.path)
+            .field("path", &self.prefix)
             .field("field", &self.field)
             .finish_non_exhaustive()
     }
@@ -181,29 +182,27 @@ impl fmt::Debug for VaultStore {
 #[async_trait]
 impl SecretStore for VaultStore {
     fn locator(&self, key: &KeyMetadata) -> String {
-        format!("vault:{}/{}", self.path, place::name(key))
+        self.asked(key, To::Read).locator()
     }
 
     fn check(&self, keys: &KeySet) -> Result<(), ConfigError> {
-        let mut owners: BTreeMap<&str, &KeyMetadata> = BTreeMap::new();
+        let mut owners: BTreeMap<String, &KeyMetadata> = BTreeMap::new();
         let mut problems = Vec::new();
         for key in keys {
             if let Some(problem) = place::bad_name(key) {
                 problems.push(format!("{}: {problem}", key.key_id));
                 continue;
             }
-            match owners.get(place::name(key)) {
+            let path = place::path(&self.prefix, key);
+            match owners.get(&path) {
                 Some(first) if first.secret.is_none() || key.secret.is_none() => problems.push(format!(
-                    "{} and {} both take their secret from {}/{}; rename one, or give both the same \"secret\" if they \
-                     are one key",
-                    first.key_id,
-                    key.key_id,
-                    self.path,
-                    place::name(key)
+                    "{} and {} both take their secret from {path}; rename one, or give both the same \"secret\" if \
+                     they are one key",
+                    first.key_id, key.key_id
                 )),
                 Some(_) => {}
                 None => {
-                    owners.insert(place::name(key), key);
+                    owners.insert(path, key);
                 }
             }
         }
@@ -211,12 +210,14 @@ impl SecretStore for VaultStore {
     }
 
     async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError> {
-        let kept = self.within(key, self.read(key), false).await?;
-        kept.secret(&self.field).map_err(|(kind, found)| self.asked(key).no_secret(kind, &found))
+        let asked = self.asked(key, To::Read);
+        let kept = self.within(&asked, self.read(&asked)).await?;
+        kept.secret(&self.field).map_err(|(kind, found)| asked.no_secret(kind, &found))
     }
 
     async fn written_at(&self, key: &KeyMetadata) -> Result<Option<SystemTime>, SecretError> {
-        Ok(self.within(key, self.read(key), false).await?.written_at())
+        let asked = self.asked(key, To::Read);
+        Ok(self.within(&asked, self.read(&asked)).await?.written_at())
     }
 }
 
@@ -224,6 +225,7 @@ impl SecretStore for VaultStore {
 impl SecretWriter for VaultStore {
     /// Other fields of the secret stay as they are.
     async fn put(&self, key: &KeyMetadata, secret: &SecretString) -> Result<(), SecretError> {
-        self.within(key, self.write(key, secret), true).await
+        let asked = self.asked(key, To::Write);
+        self.within(&asked, self.write(&asked, secret)).await
     }
 }
