@@ -1,6 +1,7 @@
 //! A server with one mount, one policy and one way to log in, and the store that uses them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use async_trait::async_trait;
 use keyrot_core::secrecy::SecretString;
@@ -10,7 +11,7 @@ use keyrot_test_servers::{Certificates, OpenBao};
 use keyrot_testkit::secret_store::{SecretHarness, Trouble};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::runtime::Builder;
 
 /// Root may choose the id of a token, so the one of a server that has lost everything is the same.
 const TOKEN: &str = "token-of-the-test-5f1c2b";
@@ -151,12 +152,22 @@ impl Vault {
 
     /// Writes fields as others would.
     pub(crate) async fn put_fields(&self, key: &KeyMetadata, fields: Value) {
-        *self.written.lock().await = fields.clone();
+        *self.written.lock().unwrap() = fields.clone();
         let body = match self.version {
             KvVersion::V1 => fields,
             KvVersion::V2 => json!({"data": fields}),
         };
         self.root(Method::POST, &self.wire(key), body).await;
+    }
+
+    /// Does something with the server itself, in a thread of its own: what waits for the server cannot be sent
+    /// between threads.
+    pub(crate) fn server<T: Send>(&self, act: impl AsyncFnOnce(&mut OpenBao) -> T + Send) -> T {
+        let act = || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(act(&mut self.server.lock().unwrap()))
+        };
+        thread::scope(|scope| scope.spawn(act).join().unwrap())
     }
 
     /// Asks the server as root.
@@ -225,7 +236,7 @@ impl SecretHarness for Vault {
     }
 
     async fn requests(&self) -> usize {
-        self.server.lock().await.requests("")
+        self.server.lock().unwrap().requests("")
     }
 
     fn writer(&self) -> Arc<dyn SecretWriter> {
@@ -233,7 +244,6 @@ impl SecretHarness for Vault {
     }
 
     async fn cause(&self, trouble: Trouble, key: &KeyMetadata) {
-        let mut server = self.server.lock().await;
         match trouble {
             Trouble::Disabled => drop(self.root(Method::DELETE, &self.wire(key), json!({})).await),
             Trouble::WrongShape => self.put_fields(key, json!({"value": 4711})).await,
@@ -247,27 +257,27 @@ impl SecretHarness for Vault {
                     .await;
             }
             Trouble::Throttled => {
-                server.throttle(mount(self.version), "10m").await;
+                let mount = mount(self.version);
+                self.server(async |server| server.throttle(mount, "10m").await);
                 while self.try_root(Method::GET, &self.wire(key), json!({})).await.0 != 429 {}
             }
-            Trouble::Gone => server.process().kill(),
-            Trouble::Frozen => server.process().freeze(),
+            Trouble::Gone => self.server(async |server| server.process().kill()),
+            Trouble::Frozen => self.server(async |server| server.process().freeze()),
         }
     }
 
     async fn end(&self, trouble: Trouble, key: &KeyMetadata) {
-        let mut server = self.server.lock().await;
         match trouble {
-            Trouble::Throttled => server.stop_throttling().await,
-            Trouble::Frozen => server.process().thaw(),
-            Trouble::Gone if self.config.ca_file.is_some() => {
+            Trouble::Throttled => self.server(async |server| server.stop_throttling().await),
+            Trouble::Frozen => self.server(async |server| server.process().thaw()),
+            Trouble::Gone if self.config.ca_file.is_some() => self.server(async |server| {
                 server.restart().await;
                 server.unseal().await;
-            }
+            }),
             Trouble::Gone => {
-                server.restart().await;
+                self.server(async |server| server.restart().await);
                 self.set_up().await;
-                let fields = self.written.lock().await.clone();
+                let fields = self.written.lock().unwrap().clone();
                 self.put_fields(key, fields).await;
             }
             other => panic!("{other:?} has no end in the suite"),
