@@ -79,12 +79,12 @@ fn advice(kind: SecretErrorKind, codes: &[String]) -> &'static str {
         return "; it may be better soon";
     }
     let known = codes.iter().find_map(|code| match code.as_str() {
-        "7000215" => Some(": AZURE_CLIENT_SECRET is not a secret of the application (the value is needed, not the id)"),
-        "7000222" => Some(": the secret has expired; make a new one with az ad app credential reset"),
-        "700016" => Some(": the tenant AZURE_TENANT_ID has no application AZURE_CLIENT_ID"),
-        "90002" | "900023" => Some(": there is no tenant AZURE_TENANT_ID"),
+        "7000215" => Some("; AZURE_CLIENT_SECRET is not a secret of the application (the value is needed, not the id)"),
+        "7000222" => Some("; the secret has expired; make a new one with az ad app credential reset"),
+        "700016" => Some("; the tenant AZURE_TENANT_ID has no application AZURE_CLIENT_ID"),
+        "90002" | "900023" => Some("; there is no tenant AZURE_TENANT_ID"),
         "70021" | "700211" | "700212" | "700213" | "700024" => {
-            Some(": the application has no federated credential for the token in AZURE_FEDERATED_TOKEN_FILE, or it is over")
+            Some("; the application has no federated credential for the token in AZURE_FEDERATED_TOKEN_FILE, or it is over")
         }
         _ => None,
     });
