@@ -101,3 +101,70 @@ impl TokenCredential for Entra {
         self.inner.get_token(scopes, options).await.map_err(|error| self.failed(&error).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use azure_core::http::headers::Headers;
+    use azure_core::http::{RawResponse, StatusCode};
+
+    use super::*;
+
+    /// Says no to everybody, as Microsoft's credentials do: the reason inside an error of another kind.
+    #[derive(Debug)]
+    struct Refuses;
+
+    #[async_trait::async_trait]
+    impl TokenCredential for Refuses {
+        async fn get_token(
+            &self,
+            _: &[&str],
+            _: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            unreachable!("its errors are made by hand")
+        }
+    }
+
+    fn failed(inner: azure_core::Error) -> LoginError {
+        let outer = azure_core::Error::with_error(ErrorKind::Credential, inner, "the secret is hunter22");
+        let failed = Entra::new(Arc::new(Refuses), "https://login.example/").failed(&outer);
+        assert!(failed.what.starts_with("the login at https://login.example "), "{}", failed.what);
+        assert!(!failed.what.contains("hunter22"), "{}", failed.what);
+        failed
+    }
+
+    fn answered(status: StatusCode, codes: &str) -> LoginError {
+        let mut headers = Headers::new();
+        headers.insert("retry-after", "3");
+        let raw = RawResponse::from_bytes(status, headers, "the secret is hunter22");
+        let (error_code, raw_response) = (Some(codes.to_owned()), Some(Box::new(raw)));
+        failed(ErrorKind::HttpResponse { status, error_code, raw_response }.into())
+    }
+
+    #[test]
+    fn codes_say_what_to_do() {
+        for (code, what) in [
+            ("7000215", "not a secret of the application"),
+            ("7000222", "has expired"),
+            ("700016", "has no application"),
+            ("90002", "there is no tenant"),
+            ("700213", "no federated credential"),
+            ("1", "look at AZURE_TENANT_ID"),
+        ] {
+            let failed = answered(StatusCode::Unauthorized, code);
+            assert_eq!(failed.kind, SecretErrorKind::Unauthenticated);
+            assert!(failed.what.contains(&format!("(HTTP 401, AADSTS{code})")), "{}", failed.what);
+            assert!(failed.what.contains(what), "{}", failed.what);
+        }
+        assert!(answered(StatusCode::Unauthorized, "hunter22").what.contains("(HTTP 401)"));
+    }
+
+    #[test]
+    fn trouble_of_the_service_is_not_ours() {
+        let slow = answered(StatusCode::TooManyRequests, "");
+        assert_eq!((slow.kind, slow.retry_after), (SecretErrorKind::Throttled, Some(Duration::from_secs(3))));
+        assert_eq!(answered(StatusCode::ServiceUnavailable, "").kind, SecretErrorKind::Unavailable);
+        let strange = failed(azure_core::Error::with_message(ErrorKind::DataConversion, "<html>"));
+        assert_eq!(strange.kind, SecretErrorKind::Unavailable);
+        assert!(strange.what.contains("something that is no token"), "{}", strange.what);
+    }
+}

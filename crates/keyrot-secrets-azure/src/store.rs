@@ -63,8 +63,7 @@ impl AzureStore {
     pub fn new(config: AzureConfig, timeouts: StoreTimeouts) -> Result<Self, ConfigError> {
         let client = || {
             let builder = reqwest::Client::builder()
-                .connect_timeout(timeouts.connect)
-                .timeout(timeouts.total)
+                .connect_timeout(timeouts.connect) // the rest is bounded by `ask`
                 .redirect(reqwest::redirect::Policy::none());
             Ok(builder.tls_certs_merge(root_certificates(&config)?))
         };

@@ -223,6 +223,18 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_not_of_key_vault_is_told() {
+        let vault = Vault::parse("https://your-vault.vault.azure.net").unwrap();
+        let key = KeyId::parse("flash_01").unwrap();
+        let asked = Asked { vault: &vault, key: &key, name: "flash-01", writes: false };
+        let parser = azure_core::Error::with_message(ErrorKind::DataConversion, "AIzaSecret");
+        let trouble = Trouble::of(parser, asked);
+        assert_eq!(trouble.kind, SecretErrorKind::Unavailable);
+        assert!(trouble.what.contains("something that Key Vault does not say"), "{}", trouble.what);
+        assert!(!trouble.what.contains("AIza"), "{}", trouble.what);
+    }
+
+    #[test]
     fn the_wish_to_wait_is_kept() {
         assert_eq!(told(429, &[("retry-after", "7")], "", false).retry_after, Some(Duration::from_secs(7)));
         assert_eq!(told(429, &[("retry-after", "soon")], "", false).retry_after, None);
