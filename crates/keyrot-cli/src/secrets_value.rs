@@ -22,13 +22,10 @@ pub(crate) async fn read(key_id: &str) -> Result<SecretString, Failure> {
         let _ = give.send(text); // nobody waits any more: a signal came
     });
     let given = async { given.await.unwrap_or_else(|_| Err(ErrorKind::UnexpectedEof.into())) };
-    let text = if typed {
-        given.await // the prompt itself takes Ctrl-C, and gives the terminal back
-    } else {
-        tokio::select! {
-            text = given => text,
-            signal = session::stop_signal() => return Err(Failure::stopped(signal).saying(UNCHANGED)),
-        }
+    // on a terminal the prompt itself sees Ctrl-C: it gives the terminal back, then sends the signal
+    let text = tokio::select! {
+        signal = session::stop_signal() => return Err(Failure::stopped(signal).saying(UNCHANGED)),
+        text = given => text,
     };
     match text {
         Ok(text) => checked(&text),

@@ -59,5 +59,16 @@ async fn no_command_says_any_part_of_a_secret() {
             assert_absent(&run.stdout, &[ONE, TWO]);
             assert_absent(&run.stderr, &[ONE, TWO]);
         }
+        for command in
+            [&["secrets", "put", "flash_02"][..], &["secrets", "rotate", "flash_02", "--patience", "1ms"]]
+        {
+            // the same file before each: what is rotated in is another key than the one that is there
+            place.write(".env", &format!("GEMINI_KEY_flash_02={ONE}\nGEMINI_API_KEY={ONE}\n"));
+            let run = place.run_with(command, TWO);
+            assert!(!run.stderr.contains("panicked"), "{fault:?} {command:?}: {run:?}");
+            assert_absent(&run.stdout, &[ONE, TWO]);
+            assert_absent(&run.stderr, &[ONE, TWO]);
+        }
+        place.write(".env", &format!("GEMINI_KEY_flash_02={TWO}\nGEMINI_API_KEY={ONE}\n"));
     }
 }

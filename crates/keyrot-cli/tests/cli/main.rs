@@ -13,3 +13,4 @@ mod place;
 mod rotating;
 mod secrets;
 mod stopping;
+mod typing;
