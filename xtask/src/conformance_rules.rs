@@ -9,13 +9,16 @@ use crate::tree::{self, File};
 const TESTKIT: &str = "crates/keyrot-testkit/src/";
 const DOCUMENT: &str = "docs/contributing.md";
 
+/// Begins a cell of a case that a package leaves out; the reason follows.
+const CANNOT: &str = "cannot occur: ";
+
 /// A suite of the testkit: a macro whose name ends in `_tests`, below the trait of its harness. Its cases are the
 /// functions of the testkit that take that harness.
 #[derive(Debug)]
 struct Suite {
     name: String,
     cases: Vec<String>,
-    /// The code of the macro, which lists the cases of each variant.
+    /// The code of the macro, which lists the cases of each group.
     code: String,
 }
 
@@ -29,9 +32,9 @@ pub(crate) fn tables(files: &[File]) -> Vec<String> {
         let forgotten = suite.cases.iter().filter(|case| !lists(&suite.code, case));
         findings
             .extend(forgotten.map(|case| format!("{TESTKIT}: no arm of `{}!` lists `{case}`", suite.name)));
-        let expected = expected_table(&suite, files);
         let shown = shown_table(&document.text, &suite.name);
-        if shown != expected {
+        let expected = expected_table(&suite, files, &shown);
+        if shown != expected || expected.iter().any(|row| row.contains("WHY?")) {
             findings.push(format!(
                 "{DOCUMENT}: the section `### {}` should hold this table:\n{}",
                 suite.name,
@@ -68,46 +71,56 @@ fn suites(files: &[File]) -> Vec<Suite> {
     suites
 }
 
-/// A header, a rule, and a row for each case in order.
-fn expected_table(suite: &Suite, files: &[File]) -> Vec<String> {
+/// A header, a rule, and a row for each case in order. A cell of a case that a package leaves out keeps the reason
+/// that is written there.
+fn expected_table(suite: &Suite, files: &[File], shown: &[String]) -> Vec<String> {
     let runs = runs(suite, files);
     let header = runs.keys().map(|package| format!(" {package} |")).collect::<String>();
     let mut table = vec![format!("| case |{header}"), format!("|---|{}", "---|".repeat(runs.len()))];
     for case in &suite.cases {
-        let cells = runs.values().map(|variants| {
-            let runs_it = variants.iter().any(|variant| has_case(suite, variant, case));
-            if runs_it { " yes |" } else { " no |" }
+        let row = shown.iter().find(|row| row.starts_with(&format!("| `{case}` |")));
+        let cells = runs.values().enumerate().map(|(column, calls)| {
+            if calls.iter().all(|groups| has_case(suite, groups, case)) {
+                return " yes |".to_owned();
+            }
+            let cell = row.and_then(|row| row.split('|').nth(column + 2)).unwrap_or_default().trim();
+            let reason = cell.strip_prefix(CANNOT).filter(|reason| reason.contains(' '));
+            format!(" {CANNOT}{} |", reason.unwrap_or("WHY?"))
         });
         table.push(format!("| `{case}` |{}", cells.collect::<String>()));
     }
     table
 }
 
-/// The packages that call the suite, each with the variants that it calls: the word before the harness, or nothing.
-fn runs(suite: &Suite, files: &[File]) -> BTreeMap<String, Vec<String>> {
-    let mut runs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+/// The packages that call the suite, each call with the groups of cases that it names after the harness.
+fn runs(suite: &Suite, files: &[File]) -> BTreeMap<String, Vec<Vec<String>>> {
+    let mut runs: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
     let call = format!("{}!(", suite.name);
     for file in files.iter().filter(|file| file.is_rust() && !file.path.starts_with(TESTKIT)) {
         let Some(package) = file.path.strip_prefix("crates/").and_then(|path| path.split('/').next()) else {
             continue;
         };
         for arguments in rust_text::cut(&file.text).code.split(&call).skip(1) {
-            let first = word(arguments);
-            let is_variant = arguments[first.len()..].starts_with(' ');
-            let variant = if is_variant { first } else { String::new() };
-            runs.entry(package.to_owned()).or_default().push(variant);
+            let groups = arguments.split(')').next().and_then(|call| call.split_once(';'));
+            let groups = groups.map_or("", |(_, groups)| groups).split_whitespace().map(str::to_owned);
+            runs.entry(package.to_owned()).or_default().push(groups.collect());
         }
     }
     runs
 }
 
-/// True if the arm of `variant` lists `case`; the arm without a variant runs all cases.
-fn has_case(suite: &Suite, variant: &str, case: &str) -> bool {
-    if variant.is_empty() {
-        return lists(&suite.code, case);
+/// True if the arm of the harness alone lists `case`, which every call runs, or the arm of one of the groups.
+fn has_case(suite: &Suite, groups: &[String], case: &str) -> bool {
+    let mut arms = suite.code.split("=> {");
+    let mut head = arms.next().unwrap_or_default();
+    let mut found = false;
+    for body in arms {
+        let group = head.rsplit_once("(@group ").map(|(_, group)| word(group));
+        found |= lists(body.split("\n    (").next().unwrap_or_default(), case)
+            && group.is_none_or(|group| groups.contains(&group));
+        head = body;
     }
-    let arm = suite.code.split(&format!("({variant} ")).nth(1).unwrap_or_default();
-    lists(arm.split("};").next().unwrap_or_default(), case)
+    found
 }
 
 fn lists(code: &str, case: &str) -> bool {
@@ -134,9 +147,10 @@ mod tests {
     const SUITE: &str = "//! Cases.\n\
         pub trait StoreHarness {}\n\
         pub async fn sees(harness: impl StoreHarness) {}\n\
-        macro_rules! store_tests {\n\
-            (by_id $harness:path) => {\n $crate::store_tests! { @each $harness;\n fetches\n }\n };\n\
-            ($harness:path) => { $crate::store_tests! { @each $harness; fetches sees } };\n\
+        macro_rules! store_tests {\n    \
+            ($harness:path; $($group:ident)*) => {\n @each $harness; fetches\n };\n    \
+            (@group named $harness:path) => {\n @each $harness; sees\n };\n    \
+            (@each $harness:path; $($case:ident)*) => {};\n\
         }";
 
     const ELSEWHERE: &str = "//! More cases.\n\
@@ -148,23 +162,34 @@ mod tests {
         tables(&[
             file("crates/keyrot-testkit/src/store.rs", SUITE),
             file("crates/keyrot-testkit/src/more.rs", ELSEWHERE),
-            file("crates/keyrot-a/tests/conformance.rs", "store_tests!(harness);"),
-            file("crates/keyrot-b/tests/conformance.rs", "keyrot_testkit::store_tests!(by_id harness);"),
+            file("crates/keyrot-a/tests/conformance.rs", "store_tests!(harness; named);"),
+            file("crates/keyrot-b/tests/conformance.rs", "keyrot_testkit::store_tests!(harness);"),
             file(DOCUMENT, &document),
         ])
     }
 
     #[test]
     fn the_table_shows_every_case_and_who_runs_it() {
-        let right =
-            "| case | keyrot-a | keyrot-b |\n|---|---|---|\n| `fetches` | yes | yes |\n| `sees` | yes | no |";
+        let right = "| case | keyrot-a | keyrot-b |\n|---|---|---|\n| `fetches` | yes | yes |\n\
+                     | `sees` | yes | cannot occur: it is blind |";
         assert_eq!(check(right), [""; 0]);
-        for (from, to) in
-            [("| yes | no |", "| yes | yes |"), (" keyrot-b |", ""), ("| `sees` | yes | no |", "")]
-        {
+        for (from, to) in [
+            ("cannot occur: it is blind", "yes"),
+            (" keyrot-b |", ""),
+            ("| `fetches` | yes | yes |\n", ""),
+            ("| `fetches` | yes |", "| `fetches` | cannot occur: not so |"),
+        ] {
             let findings = check(&right.replace(from, to));
-            assert!(findings[0].ends_with(right), "{findings:?}");
+            assert_eq!(findings.len(), 1, "{from}");
         }
+    }
+
+    #[test]
+    fn a_case_that_is_left_out_needs_a_reason() {
+        let table = "| case | keyrot-a | keyrot-b |\n|---|---|---|\n| `fetches` | yes | yes |\n\
+                     | `sees` | yes | cannot occur: WHY? |";
+        let findings = check(table);
+        assert!(findings[0].ends_with("| `sees` | yes | cannot occur: WHY? |"), "{findings:?}");
     }
 
     #[test]

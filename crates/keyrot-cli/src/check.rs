@@ -46,6 +46,9 @@ async fn look(settings: &Settings, probe: bool, report: &mut Report) {
     }) else {
         return;
     };
+    if let Err(error) = store.check(&keys) {
+        report.add(Finding::of_problems(&settings.keys_path().display().to_string(), &error));
+    }
     let secrets = Secrets::read(&keys, &*store).await;
     report.add(secrets.findings());
     report.add(secrets.duplicates());
@@ -76,9 +79,6 @@ fn read_keys(settings: &Settings, report: &mut Report) -> Option<KeySet> {
     let active = keys.iter().filter(|key| key.active).count();
     let count = format!("{} keys, {active} of them active", keys.len());
     report.add([Finding::new(Level::Ok, &path, count)]);
-    if let Err(error) = settings.check_names(&keys) {
-        report.add(Finding::of_problems(&path, &error));
-    }
     report.add(check_keys::entries(&keys, &path));
     Some(keys)
 }

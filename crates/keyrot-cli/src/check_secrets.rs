@@ -2,14 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::StreamExt;
 use keyrot::secrecy::{ExposeSecret, SecretString};
 use keyrot::{KeyMetadata, KeySet, SecretError, SecretStore, Settings};
 
 use crate::check_report::{Finding, Level};
-
-/// How many secrets are read at the same time.
-const AT_A_TIME: usize = 4;
 
 /// The secret of each active key, or why it cannot be had.
 #[derive(Debug)]
@@ -26,10 +22,12 @@ struct Read<'a> {
 
 impl<'a> Secrets<'a> {
     pub(crate) async fn read(keys: &'a KeySet, store: &dyn SecretStore) -> Self {
-        let reads = keys.iter().filter(|key| key.active).map(|key| async move {
-            Read { key, locator: store.locator(key), secret: store.fetch(key).await }
-        });
-        Self { each: futures_util::stream::iter(reads).buffered(AT_A_TIME).collect().await }
+        let active: Vec<&KeyMetadata> = keys.iter().filter(|key| key.active).collect();
+        let asked: Vec<KeyMetadata> = active.iter().copied().cloned().collect();
+        let fetched = store.fetch_all(&asked).await;
+        let each = active.into_iter().zip(fetched);
+        let each = each.map(|(key, secret)| Read { key, locator: store.locator(key), secret });
+        Self { each: each.collect() }
     }
 
     /// Those that could be had, with where they are.

@@ -127,8 +127,10 @@ impl KeysFile {
 
     /// A file that has such a pair already can still be put right, one change at a time.
     fn refuse_shared_names(&self, before: &KeySet, after: &KeySet) -> Result<(), ConfigError> {
-        let problems =
-            |keys| self.settings.check_names(keys).err().map_or(Vec::new(), |e| e.problems().to_vec());
+        let problems = |keys: &KeySet| match self.settings.secrets() {
+            Ok(store) => store.check(keys).err().map_or(Vec::new(), |error| error.problems().to_vec()),
+            Err(_) => Vec::new(), // a store that cannot be opened has nothing to say about names
+        };
         let old = problems(before);
         let new = problems(after).into_iter().filter(|problem| !old.contains(problem)).collect();
         ConfigError::of(new).map_or(Ok(()), Err)

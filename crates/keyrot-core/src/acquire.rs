@@ -14,7 +14,7 @@ use crate::pool::{KeyPool, Shared};
 use crate::probe::ProbeMarks;
 use crate::request::KeyRequest;
 use crate::roster::{NEVER, Tick};
-use crate::secret::SecretError;
+use crate::secret_error::SecretError;
 use crate::slots::Spot;
 use crate::wait::{Line, Ticket};
 

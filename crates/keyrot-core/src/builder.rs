@@ -10,8 +10,9 @@ use crate::cooldown::Backoff;
 use crate::keyset::KeySet;
 use crate::limit::RateLimiter;
 use crate::local_limiter::LocalLimiter;
+use crate::memory_store::MemoryStore;
 use crate::pool::{Inner, KeyPool};
-use crate::secret::{MemoryStore, SecretStore};
+use crate::secret::SecretStore;
 
 /// Options of a [`KeyPool`].
 #[must_use]

@@ -1,17 +1,18 @@
 //! Secrets in memory: read once, shared by all calls, kept while the store is down.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
 
 use crate::cached_slot::{Fetched, Slot, VersionedSecret};
 use crate::clock::Clock;
+use crate::concurrent::a_few_at_a_time;
 use crate::key::{KeyId, KeyMetadata};
 use crate::map::Map;
-use crate::secret::{SecretError, SecretStore};
+use crate::secret::SecretStore;
+use crate::secret_error::{SecretError, SecretErrorKind};
 
 /// A [`SecretStore`] that is asked as seldom as possible.
 ///
@@ -24,9 +25,6 @@ pub struct SecretCache {
     ttl: Duration,
     slots: Mutex<Slots>,
 }
-
-/// How many secrets are read at the same time.
-const READERS: usize = 4;
 
 #[derive(Default)]
 struct Slots {
@@ -126,26 +124,32 @@ impl SecretCache {
                 let _ = self.read(&key, reads).await; // a failure is kept in the slot
             }
         };
-        a_few_at_a_time(due, &refresh).await;
+        a_few_at_a_time(due, refresh).await;
     }
 
-    /// Reads the secrets of these keys as far as none is held, a few at a time. What could not be had, in the
-    /// order of the keys.
+    /// Reads the secrets of these keys as far as none is held, all in one question to the store. What could not be
+    /// had, in the order of the keys.
     pub async fn preload(&self, keys: Vec<KeyMetadata>) -> Vec<(KeyMetadata, SecretError)> {
-        let failed = Mutex::default();
-        let note = |index: usize, key: KeyMetadata, error: SecretError| {
-            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-            Vec::push(&mut failed, (index, key, error));
-        };
-        let read = |(index, key): (usize, KeyMetadata)| async move {
-            if let Err(error) = self.get(&key).await {
-                note(index, key, error);
+        let (mut asked, mut readers) = (Vec::new(), Vec::new());
+        for key in &keys {
+            let (gate, held) = self.with_slot(key, |slot| (Arc::clone(&slot.gate), slot.held()));
+            if held.is_none()
+                && let Ok(reader) = gate.try_lock_owned()
+            {
+                asked.push(key.clone());
+                readers.push(reader);
             }
-        };
-        a_few_at_a_time(keys.into_iter().enumerate().collect(), &read).await;
-        let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        failed.sort_by_key(|(index, ..)| *index);
-        failed.into_iter().map(|(_, key, error)| (key, error)).collect()
+        }
+        let began = self.clock.now();
+        let places: Vec<String> = asked.iter().map(|key| self.store.locator(key)).collect();
+        let mut fetched = self.store.fetch_all(&asked).await.into_iter();
+        for (key, place) in asked.iter().zip(&places) {
+            let fetched = fetched.next().unwrap_or_else(|| Err(unanswered(place)));
+            let _ = self.settle(key, place, fetched, began); // a failure is kept in the slot
+        }
+        drop(readers);
+        let failed = a_few_at_a_time(keys, |key| async move { Some((self.get(&key).await.err()?, key)) });
+        failed.await.into_iter().flatten().map(|(error, key)| (key, error)).collect()
     }
 
     /// Forgets the secrets of all other keys, and of those whose secret is now found elsewhere.
@@ -174,6 +178,16 @@ impl SecretCache {
         }
         let began = self.clock.now();
         let fetched = self.store.fetch(key).await;
+        self.settle(key, &locator, fetched, began)
+    }
+
+    fn settle(
+        &self,
+        key: &KeyMetadata,
+        locator: &str,
+        fetched: Result<SecretString, SecretError>,
+        began: Instant,
+    ) -> Fetched {
         let ended = self.clock.now();
         match self.lock().by_key.get_mut(&key.key_id) {
             Some(slot) if slot.locator == locator => slot.settle(fetched, began, ended, self.ttl),
@@ -201,24 +215,8 @@ impl SecretCache {
     }
 }
 
-async fn a_few_at_a_time<T: Send, F: Future<Output = ()> + Send>(
-    all: Vec<T>,
-    each: &(impl Fn(T) -> F + Sync),
-) {
-    let queue = Mutex::new(all.into_iter());
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let reader = || async {
-        while let Some(one) = next() {
-            each(one).await;
-        }
-    };
-    let mut readers: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
-    readers.resize_with(READERS, || Box::pin(reader()));
-    poll_fn(|context| {
-        readers.retain_mut(|reader| reader.as_mut().poll(context).is_pending());
-        if readers.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+fn unanswered(locator: &str) -> SecretError {
+    SecretError::new(SecretErrorKind::Unavailable, locator, "the store gave no answer for this key")
 }
 
 impl fmt::Debug for SecretCache {

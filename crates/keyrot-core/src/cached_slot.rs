@@ -9,7 +9,7 @@ use tokio::sync::Mutex as Gate;
 
 use crate::cached::SecretCache;
 use crate::key::KeyMetadata;
-use crate::secret::SecretError;
+use crate::secret_error::SecretError;
 
 /// A secret and how often it changed. `Debug` shows the version only.
 pub struct VersionedSecret {
@@ -95,7 +95,7 @@ impl Slot {
                 Ok(value)
             }
             Err(error) => {
-                if !error.is_transient() {
+                if error.kind().ends_the_secret() {
                     self.value = None;
                 }
                 let pause_ends = Some(ended + SecretCache::PAUSE);

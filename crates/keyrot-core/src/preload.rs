@@ -2,7 +2,7 @@
 
 use crate::key::KeyId;
 use crate::pool::KeyPool;
-use crate::secret::SecretError;
+use crate::secret_error::SecretError;
 
 impl KeyPool {
     /// Reads the secrets of all active keys, a few at a time, as far as none is held. Returns what could not be

@@ -1,14 +1,16 @@
 //! Where secrets come from: a store that knows how to find the secret of a key.
 
-use std::collections::HashMap;
-use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use crate::key::{KeyId, KeyMetadata};
+use crate::concurrent::a_few_at_a_time;
+use crate::error::ConfigError;
+use crate::key::KeyMetadata;
+use crate::keyset::KeySet;
+use crate::secret_error::SecretError;
 
 /// A place that holds one secret for each key.
 #[async_trait]
@@ -16,116 +18,48 @@ pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
     /// Where this store looks for the key's secret, for messages: `env:GEMINI_KEY_flash_01`. Pure.
     fn locator(&self, key: &KeyMetadata) -> String;
 
+    /// Refuses keys whose names this store cannot hold or cannot tell apart. Asks nobody. Entries that share a
+    /// secret say so by the same explicit `secret`.
+    ///
+    /// # Errors
+    /// Each name with its key and what is allowed; each pair of ids that leads to one secret.
+    fn check(&self, _keys: &KeySet) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
     /// The secret as it is now, without white space around it.
     async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError>;
-}
 
-/// What kind of trouble a store had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SecretErrorKind {
-    /// The store refuses us: credentials or permissions.
-    Denied,
-    /// The secret exists but is empty, disabled or of the wrong shape.
-    Invalid,
-    /// There is no such secret.
-    NotFound,
-    /// The store cannot be reached, or asks to slow down; trying later may help.
-    Unavailable,
-}
-
-/// A secret could not be had. The text names the locator and what to do, never a secret.
-#[derive(Clone, Debug)]
-pub struct SecretError {
-    kind: SecretErrorKind,
-    locator: String,
-    message: String,
-    source: Option<Arc<dyn Error + Send + Sync>>,
-}
-
-impl SecretError {
-    /// `message` says what was found and what to do; it must not hold a secret.
-    pub fn new(kind: SecretErrorKind, locator: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind, locator: locator.into(), message: message.into(), source: None }
+    /// The secrets of these keys, one result for each in the same order: a few at a time, unless the store can read
+    /// several in one call.
+    async fn fetch_all(&self, keys: &[KeyMetadata]) -> Vec<Result<SecretString, SecretError>> {
+        a_few_at_a_time(keys.iter().collect(), |key| self.fetch(key)).await
     }
 
-    /// Keeps the cause.
-    #[must_use]
-    pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
-        self.source = Some(Arc::new(source));
-        self
-    }
-
-    /// What kind of trouble.
-    pub fn kind(&self) -> SecretErrorKind {
-        self.kind
-    }
-
-    /// Where the store looked.
-    pub fn locator(&self) -> &str {
-        &self.locator
-    }
-
-    /// True if the same call may succeed later without anybody changing anything.
-    pub fn is_transient(&self) -> bool {
-        self.kind == SecretErrorKind::Unavailable
+    /// When the secret that [`fetch`](Self::fetch) gives was written. `None`: the store does not know.
+    async fn written_at(&self, _key: &KeyMetadata) -> Result<Option<SystemTime>, SecretError> {
+        Ok(None)
     }
 }
 
-impl fmt::Display for SecretError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.locator, self.message)
-    }
-}
-
-impl Error for SecretError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
-    }
-}
-
-/// Secrets in memory: single-key mode, tests, and teams that bring their own secrets.
-#[derive(Clone, Default)]
-pub struct MemoryStore {
-    secrets: Arc<Mutex<HashMap<KeyId, SecretString>>>,
-}
-
-impl fmt::Debug for MemoryStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").finish_non_exhaustive()
-    }
-}
-
-impl MemoryStore {
-    /// Puts a secret, or replaces it.
-    pub fn put(&self, key: &KeyId, secret: SecretString) {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), secret);
-    }
-
-    /// Takes a secret away.
-    pub fn remove(&self, key: &KeyId) {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-}
-
+/// A store that can be written to.
 #[async_trait]
-impl SecretStore for MemoryStore {
-    fn locator(&self, key: &KeyMetadata) -> String {
-        format!("memory:{}", key.key_id)
-    }
+pub trait SecretWriter: SecretStore {
+    /// Puts the secret where [`fetch`](SecretStore::fetch) looks for it, or replaces the one that is there.
+    async fn put(&self, key: &KeyMetadata, secret: &SecretString) -> Result<(), SecretError>;
+}
 
-    async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError> {
-        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(secret) = secrets.get(&key.key_id) else {
-            return Err(SecretError::new(
-                SecretErrorKind::NotFound,
-                self.locator(key),
-                "no such secret; put one with MemoryStore::put",
-            ));
-        };
-        match secret.expose_secret().trim() {
-            "" => Err(SecretError::new(SecretErrorKind::Invalid, self.locator(key), "the secret is empty")),
-            value => Ok(SecretString::from(value)),
-        }
+/// How long a store may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreTimeouts {
+    /// Until a connection stands; `KEYROT_SECRET_CONNECT_TIMEOUT`, 2 s.
+    pub connect: Duration,
+    /// For one read or write in all, further tries and logging in included; `KEYROT_SECRET_TIMEOUT`, 5 s.
+    pub total: Duration,
+}
+
+impl Default for StoreTimeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), total: Duration::from_secs(5) }
     }
 }

@@ -17,6 +17,8 @@ use keyrot_core::{
 /// The secret of a key is in `GEMINI_KEY_{key_id}`; where that is not set, in the same name with every
 /// character outside `A-Z a-z 0-9 _` as `_` (shells cannot set others). Case is kept. The field `secret`
 /// of an entry names another variable.
+///
+/// [`check`](SecretStore::check) refuses ids that lead to one variable.
 #[derive(Clone)]
 pub struct EnvStore {
     process: Vars,
@@ -34,34 +36,6 @@ impl EnvStore {
     /// file is an empty one.
     pub fn with_dotenv(process: Vars, path: impl Into<PathBuf>) -> Self {
         Self { process, dotenv: Some(path.into()) }
-    }
-
-    /// Refuses keys whose secrets cannot be told apart. Entries that share a secret say so by the same
-    /// explicit `secret`.
-    ///
-    /// # Errors
-    /// Each pair of ids that leads to one variable.
-    pub fn check(keys: &KeySet) -> Result<(), ConfigError> {
-        let mut owners: BTreeMap<String, &KeyMetadata> = BTreeMap::new();
-        let mut problems = Vec::new();
-        for key in keys {
-            let [exact, settable] = names(key);
-            let names = if exact == settable { vec![exact] } else { vec![exact, settable] };
-            for name in names {
-                let Some(first) = owners.get(&name) else {
-                    owners.insert(name, key);
-                    continue;
-                };
-                if first.key_id != key.key_id && (first.secret.is_none() || key.secret.is_none()) {
-                    problems.push(format!(
-                        "{} and {} both take their secret from {name}; rename one, or give both the same \
-                         \"secret\" if they are one key",
-                        first.key_id, key.key_id
-                    ));
-                }
-            }
-        }
-        ConfigError::of(problems).map_or(Ok(()), Err)
     }
 
     fn variables(&self, locator: &str) -> Result<Vars, SecretError> {
@@ -92,6 +66,15 @@ fn names(key: &KeyMetadata) -> [String; 2] {
     [exact, settable]
 }
 
+/// What is wrong with the name in the field `secret`: neither a shell nor a `.env` file can set it.
+fn bad_name(key: &KeyMetadata) -> Option<String> {
+    let name = key.secret.as_deref()?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    (name.is_empty() || !name.chars().all(allowed)).then(|| {
+        format!("\"secret\" is {name:?}, which cannot be the name of a variable; allowed: A-Z a-z 0-9 _ . -")
+    })
+}
+
 impl fmt::Debug for EnvStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EnvStore").field("dotenv", &self.dotenv).finish_non_exhaustive()
@@ -105,14 +88,44 @@ impl SecretStore for EnvStore {
         format!("env:{exact}")
     }
 
+    fn check(&self, keys: &KeySet) -> Result<(), ConfigError> {
+        let mut owners: BTreeMap<String, &KeyMetadata> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for key in keys {
+            if let Some(problem) = bad_name(key) {
+                problems.push(format!("{}: {problem}", key.key_id));
+                continue;
+            }
+            let [exact, settable] = names(key);
+            let names = if exact == settable { vec![exact] } else { vec![exact, settable] };
+            for name in names {
+                let Some(first) = owners.get(&name) else {
+                    owners.insert(name, key);
+                    continue;
+                };
+                if first.key_id != key.key_id && (first.secret.is_none() || key.secret.is_none()) {
+                    problems.push(format!(
+                        "{} and {} both take their secret from {name}; rename one, or give both the same \
+                         \"secret\" if they are one key",
+                        first.key_id, key.key_id
+                    ));
+                }
+            }
+        }
+        ConfigError::of(problems).map_or(Ok(()), Err)
+    }
+
     async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError> {
         let locator = self.locator(key);
+        if let Some(problem) = bad_name(key) {
+            return Err(SecretError::new(SecretErrorKind::BadName, locator, problem));
+        }
         let vars = self.variables(&locator)?;
         let [exact, settable] = names(key);
         let name = if vars.raw(&exact).is_some() { &exact } else { &settable };
         match vars.raw(name) {
             Some("") => Err(SecretError::new(
-                SecretErrorKind::Invalid,
+                SecretErrorKind::Empty,
                 locator,
                 format!("{name} is empty; set it to the API key, in the environment or in .env"),
             )),

@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use keyrot_core::{KeyMetadata, SecretStore, Vars};
+use keyrot_core::{KeyId, KeyMetadata, SecretStore, Vars};
 use keyrot_secrets_env::EnvStore;
 use keyrot_testkit::secret_store::SecretHarness;
 use keyrot_testkit::secret_store_tests;
@@ -30,10 +30,22 @@ impl SecretHarness for DotenvFile {
         let text: String = values.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
         fs::write(self.directory.path().join(".env"), text).unwrap();
     }
+
+    fn advice(&self, key: &KeyMetadata) -> String {
+        key.secret.clone().unwrap_or_else(|| format!("GEMINI_KEY_{}", key.key_id))
+    }
+
+    fn bad_names(&self) -> Vec<String> {
+        ["A B", "A=B", "A\nB", "clé", "$A"].map(str::to_owned).into()
+    }
+
+    async fn one_name(&self) -> [KeyMetadata; 2] {
+        ["a.1", "a-1"].map(|id| KeyMetadata::new(KeyId::parse(id).unwrap(), "m"))
+    }
 }
 
 async fn dotenv_file() -> DotenvFile {
     DotenvFile { directory: TempDir::new().unwrap(), values: Mutex::default() }
 }
 
-secret_store_tests!(dotenv_file);
+secret_store_tests!(dotenv_file; named);

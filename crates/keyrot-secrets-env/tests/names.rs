@@ -50,7 +50,7 @@ async fn a_missing_secret_names_every_variable_that_would_do() {
 #[tokio::test]
 async fn an_empty_variable_is_named() {
     let error = fetch(&process(&[("GEMINI_KEY_a_b", "  ")]), "a-b").await.unwrap_err();
-    assert_eq!(error.kind(), SecretErrorKind::Invalid);
+    assert_eq!(error.kind(), SecretErrorKind::Empty);
     assert!(error.to_string().contains("GEMINI_KEY_a_b is empty"), "{error}");
 }
 
@@ -81,7 +81,8 @@ async fn a_file_that_cannot_be_read_is_named_by_line_and_may_be_better_soon() {
 }
 
 fn check(entries: &str) -> Result<(), String> {
-    EnvStore::check(&KeySet::parse(&format!("{{\"keys\": [{entries}]}}")).unwrap())
+    EnvStore::new(Vars::default())
+        .check(&KeySet::parse(&format!("{{\"keys\": [{entries}]}}")).unwrap())
         .map_err(|error| error.to_string())
 }
 

@@ -8,8 +8,11 @@ pub mod leak;
 mod limiter_blocks;
 mod limiter_proof;
 mod limiter_quota;
+mod limiter_sharing;
 pub mod rate_limiter;
+mod secret_names;
 pub mod secret_store;
+mod secret_troubles;
 mod virtual_time;
 
 use std::future::Future;

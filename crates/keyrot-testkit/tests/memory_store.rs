@@ -25,4 +25,4 @@ async fn memory() -> Memory {
     Memory(MemoryStore::default())
 }
 
-secret_store_tests!(by_id memory);
+secret_store_tests!(memory);

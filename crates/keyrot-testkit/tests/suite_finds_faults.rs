@@ -63,14 +63,14 @@ impl SecretStore for Faulty {
     async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError> {
         let refused = |kind| SecretError::new(kind, self.locator(key), "no");
         let kind = if self.fault == Fault::MissingIsInvalid {
-            SecretErrorKind::Invalid
+            SecretErrorKind::Empty
         } else {
             SecretErrorKind::NotFound
         };
         let value = self.value(key).ok_or_else(|| refused(kind))?;
         match self.fault {
             Fault::DoesNotTrim => Ok(value.into()),
-            _ if value.trim().is_empty() => Err(refused(SecretErrorKind::Invalid)),
+            _ if value.trim().is_empty() => Err(refused(SecretErrorKind::Empty)),
             _ => Ok(value.trim().into()),
         }
     }
@@ -105,13 +105,15 @@ fn failed(fault: Fault) -> Vec<&'static str> {
         };
     }
     run! {
+        a_blank_secret_is_told
+        an_empty_secret_is_told
         an_explicit_name_overrides_the_id
-        blank_is_invalid
         concurrent_fetches
+        concurrent_needs_are_one_read
         debug_shows_no_secret
-        empty_is_invalid
         fetches_what_was_put
         locators_are_stable_and_hold_no_secret
+        many_at_once_are_what_each_is
         missing_is_not_found
         sees_a_replaced_value
         two_keys_never_mix
@@ -125,8 +127,8 @@ fn each_fault_fails_its_case_and_a_good_store_none() {
     for (fault, case) in [
         (Fault::CachesForEver, "sees_a_replaced_value"),
         (Fault::DoesNotTrim, "white_space_around_is_trimmed"),
-        (Fault::DoesNotTrim, "blank_is_invalid"),
-        (Fault::DoesNotTrim, "empty_is_invalid"),
+        (Fault::DoesNotTrim, "a_blank_secret_is_told"),
+        (Fault::DoesNotTrim, "an_empty_secret_is_told"),
         (Fault::IgnoresTheName, "an_explicit_name_overrides_the_id"),
         (Fault::LeaksInDebug, "debug_shows_no_secret"),
         (Fault::LeaksInLocator, "locators_are_stable_and_hold_no_secret"),

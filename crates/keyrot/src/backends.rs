@@ -5,7 +5,7 @@ use std::sync::Arc;
 #[cfg(feature = "secrets-env")]
 use keyrot_secrets_env::EnvStore;
 
-use keyrot_core::{ConfigError, KeySet, SecretStore};
+use keyrot_core::{ConfigError, SecretStore};
 
 use crate::environment::Environment;
 
@@ -36,19 +36,6 @@ fn not_compiled_in(kind: &str, _read_by_no_store: &Environment) -> ConfigError {
         "SECRET_STORE_TYPE is {kind:?}, which is not compiled in this build: it is the feature secrets-{kind}; \
          compiled in: {compiled_in}"
     ))
-}
-
-/// Refuses keys that the store cannot tell apart.
-#[cfg_attr(
-    not(feature = "secrets-env"),
-    expect(unused_variables, reason = "a build without a store checks nothing")
-)]
-pub(crate) fn check_names(kind: &str, keys: &KeySet) -> Result<(), ConfigError> {
-    match kind {
-        #[cfg(feature = "secrets-env")]
-        "env" => EnvStore::check(keys),
-        _ => Ok(()), // a store that is not compiled in is refused when it is opened
-    }
 }
 
 /// The process's variables over the `.env` file, which is read anew with each fetch.

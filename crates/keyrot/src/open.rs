@@ -81,7 +81,9 @@ impl Settings {
         let mut notices = self.notices();
         let stamp = self.rotates().then(|| Stamp::of(self.keys_path())); // before the file is read
         let (keys, secrets) = if self.rotates() {
-            all_or_every_problem(self.check(), self.key_set(), self.secrets())?
+            let (keys, secrets) = all_or_every_problem(self.check(), self.key_set(), self.secrets())?;
+            secrets.check(&keys)?;
+            (keys, secrets)
         } else {
             let single = SingleKey::new(&self.environment, self.default_model())?;
             (single.keys, single.secrets)
@@ -99,21 +101,20 @@ impl Settings {
                 Notice::Warning(format!("key {id} is not used, it has no secret: {error}"))
             }),
         );
-        let background = Background::start(&pool, &self, stamp, clock);
+        let background = Background::start(&pool, &self, &secrets, stamp, clock);
         Ok(Opened { pool, settings: self, secrets, notices, without_secret, background })
     }
 
-    /// The keys: those of keys.json, or the single one.
+    /// The keys: those of keys.json, or the single one. Whether the store can hold their names is another question,
+    /// see [`SecretStore::check`].
     ///
     /// # Errors
-    /// Every problem of the file; two keys whose secrets the store cannot tell apart; with rotation off, no key.
+    /// Every problem of the file; with rotation off, no key.
     pub fn key_set(&self) -> Result<KeySet, ConfigError> {
         if !self.rotates() {
             return SingleKey::new(&self.environment, self.default_model()).map(|single| single.keys);
         }
-        let keys = KeySet::load(self.keys_path())?;
-        self.check_names(&keys)?;
-        Ok(keys)
+        KeySet::load(self.keys_path())
     }
 
     /// The store that `SECRET_STORE_TYPE` names; with rotation off the one that holds the single key.
@@ -125,14 +126,6 @@ impl Settings {
             return SingleKey::new(&self.environment, self.default_model()).map(|single| single.secrets);
         }
         backends::secret_store(self.secret_store(), &self.environment)
-    }
-
-    /// Refuses keys whose secrets the store cannot tell apart; part of [`key_set`](Self::key_set).
-    ///
-    /// # Errors
-    /// Each pair of ids that leads to one secret.
-    pub fn check_names(&self, keys: &KeySet) -> Result<(), ConfigError> {
-        backends::check_names(self.secret_store(), keys)
     }
 
     /// What to tell people about the variables; part of [`Opened::notices`].

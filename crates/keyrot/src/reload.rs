@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use keyrot_core::{Clock, ConfigError, KeyPool, KeySet};
+use keyrot_core::{Clock, ConfigError, KeyPool, KeySet, SecretStore};
 use tokio::task::JoinHandle;
 
-use crate::backends;
 use crate::settings::Settings;
 
 /// How often keys.json is looked at. A file has no events that hold on every system and file system; its size and
@@ -39,13 +38,15 @@ impl Background {
     pub(crate) fn start(
         pool: &KeyPool,
         settings: &Settings,
+        secrets: &Arc<dyn SecretStore>,
         stamp: Option<Option<Stamp>>,
         clock: impl Clock + Clone,
     ) -> Self {
         let status = Arc::default();
         let mut tasks = vec![tokio::spawn(refresh(pool.clone(), clock.clone()))];
         if let Some(stamp) = stamp {
-            let watched = Watched::new(pool.clone(), settings, stamp, Arc::clone(&status));
+            let watched =
+                Watched::new(pool.clone(), settings, Arc::clone(secrets), stamp, Arc::clone(&status));
             tasks.push(tokio::spawn(watch(watched, clock)));
         }
         Self { status, tasks }
@@ -119,7 +120,7 @@ impl Stamp {
 struct Watched {
     pool: KeyPool,
     path: PathBuf,
-    secret_store: String,
+    secrets: Arc<dyn SecretStore>,
     stamp: Option<Stamp>,
     status: Arc<Mutex<ReloadStatus>>,
 }
@@ -128,11 +129,12 @@ impl Watched {
     fn new(
         pool: KeyPool,
         settings: &Settings,
+        secrets: Arc<dyn SecretStore>,
         stamp: Option<Stamp>,
         status: Arc<Mutex<ReloadStatus>>,
     ) -> Self {
         let path = settings.keys_path().to_owned();
-        Self { pool, path, secret_store: settings.secret_store().to_owned(), stamp, status }
+        Self { pool, path, secrets, stamp, status }
     }
 
     /// Takes the keys over if the file has changed and can be used; true then.
@@ -142,8 +144,7 @@ impl Watched {
             return false;
         }
         self.stamp = stamp; // taken before the file is read: a change in between is seen next time
-        let loaded = KeySet::load(&self.path)
-            .and_then(|keys| backends::check_names(&self.secret_store, &keys).map(|()| keys));
+        let loaded = KeySet::load(&self.path).and_then(|keys| self.secrets.check(&keys).map(|()| keys));
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {
             Ok(keys) => {
@@ -187,10 +188,10 @@ mod tests {
         let settings = Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&path);
         let secrets = crate::backends::secret_store("env", &settings.environment).unwrap();
         let pool = KeyPool::builder(settings.key_set().unwrap())
-            .shared_secrets(secrets)
+            .shared_secrets(Arc::clone(&secrets))
             .clock(ManualClock::default())
             .build();
-        let watched = Watched::new(pool.clone(), &settings, Stamp::of(&path), Arc::default());
+        let watched = Watched::new(pool.clone(), &settings, secrets, Stamp::of(&path), Arc::default());
         Bench { _folder: folder, path, watched, pool }
     }
 
@@ -267,7 +268,8 @@ mod tests {
         let settings =
             Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&bench.path);
         let stamp = Some(Stamp::of(&bench.path));
-        let background = Background::start(&bench.pool, &settings, stamp, clock.clone());
+        let background =
+            Background::start(&bench.pool, &settings, &bench.watched.secrets, stamp, clock.clone());
         bench.replace(THREE);
         let reloaded = async {
             while background.reload_status().reloads == 0 {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyrot_core::{Backoff, ConfigError, ModelName, SecretCache, Vars};
+use keyrot_core::{Backoff, ConfigError, ModelName, SecretCache, StoreTimeouts, Vars};
 
 use crate::environment::Environment;
 use crate::nearest::nearest;
@@ -13,12 +13,14 @@ use crate::nearest::nearest;
 pub const DEFAULT_MODEL: &str = "gemini-flash-latest";
 
 /// Every variable that begins with `KEYROT_`: another one is a slip.
-const OWN: [&str; 6] = [
+const OWN: [&str; 8] = [
     "KEYROT_COOLDOWN_BASE",
     "KEYROT_COOLDOWN_MAX",
     "KEYROT_ENV_FILE",
     "KEYROT_KEYS_FILE",
     "KEYROT_MODEL",
+    "KEYROT_SECRET_CONNECT_TIMEOUT",
+    "KEYROT_SECRET_TIMEOUT",
     "KEYROT_SECRET_TTL",
 ];
 
@@ -53,6 +55,7 @@ struct SeveralKeys {
     keys_file: PathBuf,
     secret_store: String,
     secret_ttl: Duration,
+    secret_timeouts: StoreTimeouts,
 }
 
 impl Settings {
@@ -143,6 +146,11 @@ impl Settings {
         if self.rotation { self.several.secret_ttl } else { SecretCache::DEFAULT_TTL }
     }
 
+    /// How long a store of secrets is waited for.
+    pub fn secret_timeouts(&self) -> StoreTimeouts {
+        self.several.secret_timeouts
+    }
+
     /// The variables that these settings were read from, secrets among them.
     pub fn vars(&self) -> &Vars {
         self.environment.vars()
@@ -229,5 +237,21 @@ fn several_keys(vars: &Vars, problems: &mut Vec<String>) -> SeveralKeys {
         keys_file: vars.text("KEYROT_KEYS_FILE").unwrap_or("keys.json").into(),
         secret_store: vars.text("SECRET_STORE_TYPE").unwrap_or("env").to_ascii_lowercase(),
         secret_ttl: duration(vars, "KEYROT_SECRET_TTL", SecretCache::DEFAULT_TTL, problems),
+        secret_timeouts: secret_timeouts(vars, problems),
     }
+}
+
+fn secret_timeouts(vars: &Vars, problems: &mut Vec<String>) -> StoreTimeouts {
+    let StoreTimeouts { connect, total } = StoreTimeouts::default();
+    let before = problems.len();
+    let total = duration(vars, "KEYROT_SECRET_TIMEOUT", total, problems);
+    let stated = vars.text("KEYROT_SECRET_CONNECT_TIMEOUT").is_some();
+    let connect = duration(vars, "KEYROT_SECRET_CONNECT_TIMEOUT", connect, problems);
+    if stated && connect > total && problems.len() == before {
+        problems.push(format!(
+            "KEYROT_SECRET_CONNECT_TIMEOUT ({connect:?}) is longer than KEYROT_SECRET_TIMEOUT ({total:?}), which \
+             it is a part of; make it the shorter one"
+        ));
+    }
+    StoreTimeouts { connect: connect.min(total), total }
 }

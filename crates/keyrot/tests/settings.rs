@@ -34,6 +34,8 @@ fn good_values() {
         ("SECRET_STORE_TYPE", "ENV"),
         ("KEYROT_KEYS_FILE", "etc/my keys.json"),
         ("KEYROT_MODEL", "models/gemini-2.5-pro"),
+        ("KEYROT_SECRET_CONNECT_TIMEOUT", "1s"),
+        ("KEYROT_SECRET_TIMEOUT", "3s"),
         ("KEYROT_SECRET_TTL", "90"),
         ("KEYROT_COOLDOWN_BASE", "500ms"),
         ("KEYROT_COOLDOWN_MAX", "1h"),
@@ -45,6 +47,8 @@ fn good_values() {
     assert_eq!(settings.keys_path(), Path::new("etc/my keys.json"));
     assert_eq!(settings.default_model().as_str(), "gemini-2.5-pro");
     assert_eq!(settings.secret_ttl(), Duration::from_secs(90));
+    assert_eq!(settings.secret_timeouts().connect, Duration::from_secs(1));
+    assert_eq!(settings.secret_timeouts().total, Duration::from_secs(3));
     assert_eq!(settings.cooldown().base, Duration::from_millis(500));
     assert_eq!(settings.cooldown().max, Duration::from_secs(3600));
     assert_eq!(settings.base_url(), Some("http://127.0.0.1:8600"));
@@ -92,6 +96,18 @@ fn a_base_longer_than_the_maximum_names_both() {
     assert_eq!(problems.len(), 1);
     assert!(problems[0].contains("KEYROT_COOLDOWN_BASE (120s)"), "{problems:?}");
     assert!(problems[0].contains("KEYROT_COOLDOWN_MAX (60s)"), "{problems:?}");
+}
+
+#[test]
+fn a_connection_may_not_take_longer_than_the_read_it_is_for() {
+    let rotation = ("ENABLE_KEY_ROTATION", "on");
+    let settings = settings(&[rotation, ("KEYROT_SECRET_TIMEOUT", "1s")]);
+    assert_eq!(settings.secret_timeouts().connect, Duration::from_secs(1), "the default of 2 s is cut");
+    settings.check().unwrap();
+    let vars = [rotation, ("KEYROT_SECRET_TIMEOUT", "1s"), ("KEYROT_SECRET_CONNECT_TIMEOUT", "3s")];
+    let error =
+        Settings::from_vars(&Vars::from_iter(vars)).and_then(|settings| settings.check()).unwrap_err();
+    assert!(error.to_string().starts_with("KEYROT_SECRET_CONNECT_TIMEOUT (3s) is longer"), "{error}");
 }
 
 #[test]
