@@ -3,6 +3,7 @@
 use keyrot_core::{SecretErrorKind, StoreTimeouts, Vars};
 use keyrot_secrets_azure::{AzureConfig, AzureCredential, AzureStore, IdentityEndpoint};
 use keyrot_test_servers::azure::{CLIENT, CLIENT_SECRET, TENANT, Trouble};
+use keyrot_test_servers::free_port;
 
 use crate::place::{Place, fetch};
 
@@ -95,15 +96,13 @@ async fn a_refused_application_is_told_what_to_look_at() {
 async fn a_login_that_nobody_serves_names_its_address() {
     let place = Place::new().await;
     let mut config = place.config(place.client_secret());
-    config.authority_host = "https://localhost:9".to_owned();
+    let nobody = format!("https://localhost:{}", free_port());
+    config.authority_host.clone_from(&nobody);
     let store = AzureStore::with_http(config, StoreTimeouts::default(), place.azure.client()).unwrap();
     let error = fetch(&store, "a").await.unwrap_err();
     assert_eq!(error.kind(), SecretErrorKind::Unreachable);
-    let text = error.to_string();
-    assert!(
-        text.contains("the login at https://localhost:9 cannot be asked: the connection is refused"),
-        "{text}"
-    );
+    let text = format!("the login at {nobody} cannot be asked: the connection is refused");
+    assert!(error.to_string().contains(&text), "{error}");
 }
 
 /// The way of the command: variables alone, a root certificate by `SSL_CERT_FILE`.

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod errors;
+mod leaks;
 mod logins;
 mod place;
 mod refusals;
