@@ -58,7 +58,8 @@ impl<'t> Books<'t> {
         now: Millis,
         reservations: &'t mut u64,
     ) -> Result<Self, LimiterError> {
-        let read = || connection.prepare_cached(POOL)?.query_one([pool], |row| Ok((row.get(0)?, row.get(1)?)));
+        let read =
+            || connection.prepare_cached(POOL)?.query_one([pool], |row| Ok((row.get(0)?, row.get(1)?)));
         let (generation, pruned_at) = read().map_err(|error| sql_error(path, error))?;
         Ok(Self {
             connection,
@@ -183,7 +184,8 @@ impl Home for Books<'_> {
     fn changed_since(&mut self, seen: u64) -> Result<Vec<ScopeChange>, LimiterError> {
         let read = || {
             let mut statement = self.connection.prepare_cached(CHANGED)?;
-            let rows = statement.query_map([self.pool, stored(seen)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows =
+                statement.query_map([self.pool, stored(seen)], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect::<rusqlite::Result<Vec<(String, Vec<u8>)>>>()
         };
         let rows = read().map_err(|error| sql_error(self.path, error))?;

@@ -35,10 +35,8 @@ pub(crate) fn io_error(what: &str, path: &Path, error: io::Error) -> LimiterErro
 
 /// The file is sound, but not one that this keyrot writes.
 pub(crate) fn not_ours(path: &Path, what: &str) -> LimiterError {
-    let message = format!(
-        "{} is {what}: it is left as it is. Name another place with KEYROT_STATE",
-        path.display()
-    );
+    let message =
+        format!("{} is {what}: it is left as it is. Name another place with KEYROT_STATE", path.display());
     LimiterError::new(LimiterErrorKind::Incompatible, message)
 }
 

@@ -53,7 +53,10 @@ mod tests {
         let mut waited = Duration::ZERO;
         while let Some(pause) = patience.next() {
             assert!((SHORTEST..=LONGEST).contains(&(pause.as_micros() as u64)), "{pause:?}");
-            assert!(waited < LONG || pause <= Duration::from_micros(2 * SHORTEST), "{pause:?} after {waited:?}");
+            assert!(
+                waited < LONG || pause <= Duration::from_micros(2 * SHORTEST),
+                "{pause:?} after {waited:?}"
+            );
             waited += pause;
         }
         assert!(waited <= within && waited > within - Duration::from_micros(LONGEST), "{waited:?}");

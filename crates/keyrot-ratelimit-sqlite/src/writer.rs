@@ -24,10 +24,26 @@ const AT_ONCE: usize = 256;
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, LimiterError>>;
 
 pub(crate) enum Question {
-    Reserve { candidates: Vec<Candidate>, asks: Vec<Ask>, seen: u64, reply: Reply<Reserved> },
-    Settle { batch: SettleBatch, reply: Reply<Settled> },
-    Snapshot { groups: Vec<Candidate>, scopes: Vec<Scope>, keys: Vec<KeyId>, reply: Reply<Snapshot> },
-    Reset { scope: Scope, reply: Reply<()> },
+    Reserve {
+        candidates: Vec<Candidate>,
+        asks: Vec<Ask>,
+        seen: u64,
+        reply: Reply<Reserved>,
+    },
+    Settle {
+        batch: SettleBatch,
+        reply: Reply<Settled>,
+    },
+    Snapshot {
+        groups: Vec<Candidate>,
+        scopes: Vec<Scope>,
+        keys: Vec<KeyId>,
+        reply: Reply<Snapshot>,
+    },
+    Reset {
+        scope: Scope,
+        reply: Reply<()>,
+    },
     /// Nobody has waited for the grant of these.
     GiveBack(Vec<Reservation>),
 }

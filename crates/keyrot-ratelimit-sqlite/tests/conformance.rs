@@ -1,4 +1,5 @@
 //! The suite of all limiters, each case on a file of its own.
+#![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,7 +20,7 @@ impl LimiterHarness for OnFile {
     async fn limiter(&self) -> Arc<dyn RateLimiter> {
         let options = SqliteOptions::new(self.folder.path().join("state.db"));
         let options = options.timeout(Duration::from_secs(20)).clock(Arc::new(self.clock.clone()));
-        Arc::new(options.limiter().expect("a limiter"))
+        Arc::new(options.limiter().unwrap())
     }
 
     async fn set_wall(&self, wall: Millis) {
@@ -28,7 +29,7 @@ impl LimiterHarness for OnFile {
 }
 
 async fn fresh() -> OnFile {
-    OnFile { folder: tempfile::tempdir().expect("a folder"), clock: ManualClock::default() }
+    OnFile { folder: tempfile::tempdir().unwrap(), clock: ManualClock::default() }
 }
 
 keyrot_testkit::rate_limiter_tests!(fresh);
