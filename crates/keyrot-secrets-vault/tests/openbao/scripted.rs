@@ -20,7 +20,8 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// `health` answers what a store asks by itself, `answer` the rest: each is a status with its words, further headers and a body: `503 Service Unavailable\r\n\r\n{}`.
+    /// `health` answers what a store asks by itself, `answer` the rest: each is a status with its words, further
+    /// headers and a body, `503 Service Unavailable\r\n\r\n{}`.
     pub(crate) async fn start(health: &'static str, answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
