@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tempfile::TempDir;
 
 use crate::wait::holds_within;
@@ -103,6 +103,9 @@ impl Process {
     /// Stops it in its tracks: connections stay open and nothing is answered (`SIGSTOP`).
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        // Until its last thread has stopped it may still answer.
+        let stopped = waitpid(Some(self.pid()), WaitOptions::UNTRACED).expect("a child can be waited for");
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()), "it ended instead: {stopped:?}");
     }
 
     /// Lets a frozen one go on (`SIGCONT`).
@@ -123,9 +126,12 @@ impl Process {
         self.child = start(&mut self.command);
     }
 
+    fn pid(&self) -> Pid {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has an id")
+    }
+
     fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has an id");
-        kill_process(id, signal).expect("the process is still ours: nobody has waited for it");
+        kill_process(self.pid(), signal).expect("the process is still ours: nobody has waited for it");
     }
 }
 
@@ -182,8 +188,7 @@ mod tests {
         assert!(!seen.contains("CARGO"), "{seen}");
         process.restart();
         process.wait_until_ready(async || started(2)(&log)).await;
-        drop(process);
-        assert!(!home.exists());
+        assert!(home.exists());
     }
 
     #[tokio::test]
@@ -192,14 +197,17 @@ mod tests {
         shell("echo no such option >&2; exit 1").wait_until_ready(async || false).await;
     }
 
+    /// `R`unning, `S`leeping, s`T`opped; nothing once it is gone.
+    #[cfg(target_os = "linux")]
+    fn state(id: u32) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.rsplit(") ").next()?.chars().next()
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_frozen_one_is_stopped_until_it_is_thawed() {
         let mut process = shell("exec cat /dev/zero > /dev/null");
-        let state = |id: u32| {
-            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            stat.rsplit(") ").next().unwrap_or_default().chars().next()
-        };
         let id = process.id();
         process.freeze();
         crate::wait_until("it to stop", START, async || state(id) == Some('T')).await;
@@ -208,5 +216,17 @@ mod tests {
         process.freeze();
         process.kill();
         assert_eq!(state(id), None, "a frozen one can be killed");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_is_left_of_one_that_was_started_again_or_dropped() {
+        let mut process = shell("exec cat /dev/zero > /dev/null");
+        let (first, home) = (process.id(), process.home().to_owned());
+        process.restart();
+        let second = process.id();
+        assert_eq!((state(first), state(second).is_some()), (None, true));
+        drop(process);
+        assert_eq!((state(second), home.exists()), (None, false));
     }
 }
