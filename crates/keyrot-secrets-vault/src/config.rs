@@ -170,3 +170,117 @@ fn kv_version(vars: &Vars) -> Result<Option<KvVersion>, ConfigError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: (&str, &str) = ("VAULT_TOKEN", "token-1f2e3d");
+
+    fn config(pairs: &[(&str, &str)]) -> Result<VaultConfig, String> {
+        VaultConfig::from_vars(&Vars::from_iter(pairs.iter().copied())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_guides_variables_are_enough() {
+        let config = config(&[("VAULT_ADDR", "https://vault.example.com"), TOKEN]).unwrap();
+        assert_eq!(config.secret_path, "secret/algoagent");
+        assert_eq!(config.field, "value");
+        assert!(!config.skip_verify && config.kv_version.is_none() && config.namespace.is_none());
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once_with_what_is_allowed() {
+        let error = config(&[
+            ("VAULT_ADDR", "vault.example.com"),
+            ("VAULT_TOKEN", "two words"),
+            ("VAULT_SECRET_PATH", "secret/../other"),
+            ("VAULT_SECRET_FIELD", "a\u{7}b"),
+            ("VAULT_NAMESPACE", "my team"),
+            ("VAULT_KV_VERSION", "3"),
+            ("VAULT_SKIP_VERIFY", "maybe"),
+        ])
+        .unwrap_err();
+        assert_eq!(error.lines().count(), 7, "{error}");
+        for part in
+            ["https://vault.example.com:8200", "VAULT_TOKEN", "..", "1 or 2", "true or false", "team1"]
+        {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert!(!error.contains("two words"), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_every_way_to_give_it() {
+        let error = config(&[]).unwrap_err();
+        for part in ["VAULT_ADDR", "VAULT_TOKEN", "VAULT_TOKEN_FILE", "VAULT_ROLE_ID", "vault login"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        let half = config(&[("VAULT_ADDR", "https://v"), ("VAULT_ROLE_ID", "r")]).unwrap_err();
+        assert!(half.contains("VAULT_SECRET_ID is not"), "{half}");
+    }
+
+    #[test]
+    fn an_address_is_scheme_host_and_port_and_its_password_is_not_shown() {
+        for good in ["https://v", "http://127.0.0.1:8200", "https://[::1]:8200/"] {
+            config(&[("VAULT_ADDR", good), TOKEN]).unwrap();
+        }
+        for bad in [
+            "https://v/vault",
+            "ftp://v",
+            "https://",
+            "https://v?x=1",
+            "https://me:hunter2@v",
+            "https://hunter2@v",
+        ] {
+            let error = config(&[("VAULT_ADDR", bad), TOKEN]).unwrap_err();
+            assert!(error.starts_with("VAULT_ADDR is ") && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_skip_verify_does_not_switch_verification_off() {
+        let with =
+            |value| config(&[("VAULT_ADDR", "https://v"), TOKEN, ("VAULT_SKIP_VERIFY", value)]).unwrap();
+        assert!(!with("").skip_verify && !with("0").skip_verify && with("1").skip_verify);
+    }
+
+    #[test]
+    fn the_first_credential_that_is_set_is_taken() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(".vault-token"), "token-of-the-user").unwrap();
+        let mut pairs = vec![
+            TOKEN,
+            ("VAULT_TOKEN_FILE", "token"),
+            ("VAULT_ROLE_ID", "role"),
+            ("VAULT_SECRET_ID", "secret-id"),
+            ("HOME", home.path().to_str().unwrap()),
+            ("VAULT_ADDR", "https://v"),
+        ];
+        let mut taken = Vec::new();
+        while pairs.len() > 1 {
+            taken.push(match config(&pairs).unwrap().credential {
+                VaultCredential::Token(_) => "token".to_owned(),
+                VaultCredential::TokenFile(file) => file.file_name().unwrap().to_str().unwrap().to_owned(),
+                VaultCredential::AppRole { mount, .. } => mount,
+            });
+            pairs.remove(0);
+            if pairs[0].0 == "VAULT_SECRET_ID" {
+                pairs.remove(0);
+            }
+        }
+        assert_eq!(taken, ["token", "token", "approle", ".vault-token"]);
+    }
+
+    #[test]
+    fn debug_shows_no_credential() {
+        let token = config(&[("VAULT_ADDR", "https://v"), TOKEN]).unwrap();
+        let role =
+            [("VAULT_ADDR", "https://v"), ("VAULT_ROLE_ID", "role-77"), ("VAULT_SECRET_ID", "secret-id-77")];
+        let shown = format!("{token:?} {:#?}", config(&role).unwrap());
+        assert!(
+            !shown.contains(TOKEN.1) && !shown.contains("role-77") && !shown.contains("secret-id-77"),
+            "{shown}"
+        );
+    }
+}

@@ -82,7 +82,7 @@ impl Asked<'_> {
     }
 
     fn no_connection(&self, why: &str) -> SecretError {
-        let fix = if why.contains("UnknownIssuer") {
+        let fix = if why.contains("UnknownIssuer") || why.contains("BadSignature") {
             "name the file of its authority's certificate by VAULT_CACERT"
         } else if why.contains("certificate") {
             "check the name in VAULT_ADDR and the server's certificate"
