@@ -254,8 +254,8 @@ impl SecretStore for AzureStore {
                 "it is a certificate, not an API key; name a secret by the field \"secret\" of the entry";
             return Err(error(SecretErrorKind::WrongShape, what));
         }
-        if let Some(outside) = outside_its_dates(&secret, SystemClock.wall()) {
-            tracing::warn!("{locator} is {outside}; Key Vault gives it out all the same, and it is used");
+        if let Some(when) = outside_its_dates(&secret, SystemClock.wall()) {
+            tracing::warn!(locator, when, "a secret is used outside its dates");
         }
         let Some(value) = secret.value else {
             return Err(error(SecretErrorKind::WrongShape, "the answer holds no value"));
