@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use keyrot_core::{
-    Ask, Candidate, LimiterError, LocalLimiter, RateLimiter, Reserved, Scope, SettleBatch, Settled, Snapshot,
+    Ask, Candidate, KeyId, LimiterError, LocalLimiter, RateLimiter, Reserved, Scope, SettleBatch, Settled,
+    Snapshot,
 };
 
 /// Clones share limiter and count.
@@ -43,8 +44,13 @@ impl RateLimiter for CountingLimiter {
         self.limiter.settle(batch).await
     }
 
-    async fn snapshot(&self, groups: &[Candidate], scopes: &[Scope]) -> Result<Snapshot, LimiterError> {
-        self.limiter.snapshot(groups, scopes).await
+    async fn snapshot(
+        &self,
+        groups: &[Candidate],
+        scopes: &[Scope],
+        keys: &[KeyId],
+    ) -> Result<Snapshot, LimiterError> {
+        self.limiter.snapshot(groups, scopes, keys).await
     }
 
     async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {

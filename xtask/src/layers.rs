@@ -22,6 +22,8 @@ enum Layer {
     Testkit,
     /// gemini-sim: nothing of ours; used by programs and in tests.
     Simulator,
+    /// keyrot-test-servers: nothing of ours; others use it in tests only.
+    TestServers,
     /// xtask: nothing of ours, so that it builds at once and while a crate is broken.
     Tasks,
 }
@@ -36,6 +38,7 @@ fn layer(package: &str) -> Option<Layer> {
         "keyrot-e2e" => Layer::SystemTests,
         "keyrot-testkit" => Layer::Testkit,
         "gemini-sim" => Layer::Simulator,
+        "keyrot-test-servers" => Layer::TestServers,
         "xtask" => Layer::Tasks,
         name if is_backend(name) => Layer::Backend,
         _ => return None,
@@ -47,11 +50,11 @@ fn is_backend(package: &str) -> bool {
 }
 
 fn may_use(from: Layer, to: Layer, to_name: &str, dev: bool) -> bool {
-    if dev && matches!(to, Layer::Testkit | Layer::Simulator) {
+    if dev && matches!(to, Layer::Testkit | Layer::Simulator | Layer::TestServers) {
         return from != Layer::Tasks;
     }
     match from {
-        Layer::Core | Layer::Simulator | Layer::Tasks => false,
+        Layer::Core | Layer::Simulator | Layer::TestServers | Layer::Tasks => false,
         Layer::Backend | Layer::Testkit => to == Layer::Core,
         Layer::Generator => to == Layer::Core || to_name == "keyrot-gemini",
         Layer::Facade => matches!(to, Layer::Core | Layer::Backend | Layer::Generator),
@@ -173,6 +176,8 @@ mod tests {
             ("keyrot", "keyrot-cli"),
             ("keyrot-cli", "keyrot-testkit"),
             ("gemini-sim", "keyrot-core"),
+            ("keyrot-test-servers", "keyrot-core"),
+            ("keyrot-secrets-vault", "keyrot-test-servers"),
             ("xtask", "keyrot-core"),
         ] {
             assert!(!allowed(from, to, false), "{from} -> {to}");
@@ -180,9 +185,10 @@ mod tests {
     }
 
     #[test]
-    fn tests_may_use_the_testkit_and_the_simulator_and_nothing_else_from_above() {
+    fn tests_may_use_the_testkit_the_simulator_the_servers_and_nothing_else_from_above() {
         assert!(allowed("keyrot-core", "keyrot-testkit", true));
         assert!(allowed("strategy-gen", "gemini-sim", true));
+        assert!(allowed("keyrot-secrets-vault", "keyrot-test-servers", true));
         assert!(!allowed("keyrot-core", "keyrot-gemini", true));
     }
 

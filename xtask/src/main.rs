@@ -7,11 +7,13 @@ mod docs;
 mod docs_rules;
 mod features;
 mod fuzz;
+mod it;
 mod layers;
 mod layout_rules;
 mod markdown;
 mod metadata;
 mod provision;
+mod redis_programs;
 mod run;
 mod rust_text;
 mod source_rules;
@@ -29,6 +31,8 @@ Tasks:
   test             everything that CI checks; brings the tools that it needs
   tidy             the rules of the house that no other tool checks
   features         each feature and each package alone, the dependency budget
+  it SERVER [FILTER]
+                   the tests against a real server: vault, aws, azure, redis or all
   docs             rustdoc without warnings, links of the documentation
   bench [FILTER]   the benchmarks whose name contains FILTER, or all
   fuzz [--cases N] [FILTER]
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         "docs" => run::no_arguments(task, rest).and_then(|()| docs::run()),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
+        "it" => it::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

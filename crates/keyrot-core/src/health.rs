@@ -165,7 +165,7 @@ impl KeyPool {
     /// Usage of the windows of every (project, model), in the order of keys.json.
     pub async fn usage(&self) -> Result<Vec<(ProjectId, ModelName, GroupUsage)>, LimiterError> {
         let candidates = self.candidates();
-        let snapshot = self.inner.limiter.snapshot(&candidates, &[]).await?;
+        let snapshot = self.inner.limiter.snapshot(&candidates, &[], &[]).await?;
         let named = candidates.into_iter().zip(snapshot.groups);
         Ok(named.map(|(of, usage)| (of.group.project.clone(), of.group.model.clone(), usage)).collect())
     }

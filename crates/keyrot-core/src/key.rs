@@ -93,6 +93,13 @@ impl From<&str> for ModelName {
     }
 }
 
+impl ModelName {
+    /// The name as it stands, where a prefix was taken off before.
+    pub(crate) fn exactly(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
 /// Quota of one (project, model). A field that is `None` is not limited; 0 means never used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 
 use crate::cached_slot::VersionedSecret;
+use crate::counter::Tally;
 use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
 use crate::limit::{Disposition, Group, Millis, Reservation, Settlement};
 use crate::outcome::{Outcome, Usage};
@@ -32,6 +33,13 @@ pub(crate) struct Leased {
     pub(crate) since: Millis,
     pub(crate) send_by: Instant,
     pub(crate) marks: ProbeMarks,
+}
+
+impl Leased {
+    /// One call of this key, nothing counted yet.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally { key: self.key.key_id.clone(), used_at: self.since, successes: 0, errors: 0, abandoned: 0 }
+    }
 }
 
 /// A key with its reservation, before the call is sent.
@@ -155,7 +163,7 @@ impl ActiveLease {
         if let Some(reservation) = leased.reservation.take() {
             let sent = Disposition::Sent { input_tokens: usage.input_tokens, proven: true };
             let pool = leased.pool.clone();
-            pool.settle(vec![Settlement { reservation, disposition: sent }], Vec::new()).await;
+            pool.settle(vec![Settlement { reservation, disposition: sent }], Vec::new(), None).await;
         }
     }
 

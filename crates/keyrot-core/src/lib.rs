@@ -3,6 +3,7 @@
 
 mod acquire;
 mod any_model;
+pub mod books;
 mod builder;
 mod cached;
 mod cached_slot;
@@ -10,6 +11,7 @@ mod call;
 mod clock;
 mod concurrent;
 mod cooldown;
+mod counter;
 mod day;
 mod dotenv;
 mod error;
@@ -25,6 +27,7 @@ mod keyset_read;
 mod keyset_save;
 mod lease;
 mod limit;
+mod limiter_error;
 mod local_limiter;
 mod map;
 mod memory_store;
@@ -42,8 +45,11 @@ mod request;
 mod roster;
 mod scope;
 mod scope_bytes;
+mod scope_name;
 mod secret;
 mod secret_error;
+mod settlement;
+mod settling;
 mod slots;
 mod state;
 mod vars;
@@ -59,6 +65,7 @@ pub use crate::cached_slot::VersionedSecret;
 pub use crate::call::{Call, Done};
 pub use crate::clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use crate::cooldown::Backoff;
+pub use crate::counter::{CounterRecord, Tally};
 pub use crate::day::pacific_day_end;
 pub use crate::dotenv::parse_dotenv;
 pub use crate::error::{AcquireError, Attempt, ConfigError, Exhausted, NO_KEYS, RunEnd, RunError};
@@ -67,9 +74,9 @@ pub use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
 pub use crate::keyset::KeySet;
 pub use crate::lease::{ActiveLease, KeyLease, LeaseExpired};
 pub use crate::limit::{
-    Ask, Candidate, Disposition, Grant, Group, GroupUsage, LimiterError, LimiterErrorKind, Millis,
-    RateLimiter, Refusal, Reservation, Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot,
-    Span, Verdict,
+    Ask, Candidate, Disposition, Grant, Group, GroupUsage, LimiterError, LimiterErrorKind, LimiterMode,
+    Millis, PastCalls, RateLimiter, Refusal, Reservation, Reserved, ScopeChange, SettleBatch, Settled,
+    Settlement, Snapshot, Span, Verdict,
 };
 pub use crate::local_limiter::LocalLimiter;
 pub use crate::memory_store::MemoryStore;

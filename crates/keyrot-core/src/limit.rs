@@ -4,17 +4,18 @@
 //! All times are milliseconds of wall time since 1970, by the limiter's own clock; every reply
 //! carries `now`, and callers compute their waits from it.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::cooldown::Backoff;
+use crate::counter::CounterRecord;
 use crate::key::{KeyId, Limits, ModelName, ProjectId};
-use crate::outcome::{LearnedLimit, Reason, Scope};
+pub use crate::limiter_error::{LimiterError, LimiterErrorKind};
+use crate::outcome::{Reason, Scope};
 use crate::scope::ScopeRecord;
+pub use crate::settlement::{Disposition, PastCalls, SettleBatch, Settled, Settlement, Span, Verdict};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = u64;
@@ -78,6 +79,8 @@ pub struct Reservation {
     pub number: u64,
     /// The call took a probe slot, which any settle frees.
     pub probe: bool,
+    /// Which limiter took it, where a limiter stands for several; 0 otherwise. It is settled there.
+    pub home: u8,
 }
 
 impl Reservation {
@@ -90,7 +93,14 @@ impl Reservation {
         number: u64,
         probe: bool,
     ) -> Self {
-        Self { group, taken_at, tokens, day_end, number, probe }
+        Self { group, taken_at, tokens, day_end, number, probe, home: 0 }
+    }
+
+    /// For a limiter that stands for several.
+    #[must_use]
+    pub fn at_home(mut self, home: u8) -> Self {
+        self.home = home;
+        self
     }
 }
 
@@ -145,114 +155,6 @@ pub struct Reserved {
     pub refused: Vec<Refusal>,
 }
 
-/// What became of a reservation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Disposition {
-    /// The call was never sent: everything is given back.
-    Release,
-    /// The call was sent: its request and day unit are spent; tokens are corrected when known.
-    Sent {
-        /// Input tokens that the provider counted.
-        input_tokens: Option<u64>,
-        /// The call showed that the group works: a success, first content, or time without a refusal.
-        proven: bool,
-    },
-}
-
-/// Settles one reservation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settlement {
-    /// Which one.
-    pub reservation: Reservation,
-    /// What became of it.
-    pub disposition: Disposition,
-}
-
-/// How long a scope is blocked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Span {
-    /// The provider named the end: that long from now, then fully open.
-    Named(Duration),
-    /// The schedule 30 s, 60 s, 120 s ...; afterwards the scope is probed.
-    Backoff,
-    /// Until the provider's midnight, then fully open. The day is that of the failed call.
-    DayEnd,
-}
-
-/// A change to a scope or to what is known of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// A failure is held against a scope.
-    Block {
-        /// Whom.
-        scope: Scope,
-        /// Why.
-        reason: Reason,
-        /// How long.
-        span: Span,
-        /// When the failed call was leased. A failure older than the present block adds no strike.
-        since: Millis,
-    },
-    /// A success: strikes of older failures are forgotten.
-    Clear {
-        /// Whose.
-        scope: Scope,
-        /// When the successful call was leased.
-        since: Millis,
-    },
-    /// The provider named a limit of this group; it only ever lowers ours, for 24 h.
-    Learn {
-        /// Which group.
-        group: Arc<Group>,
-        /// The limit.
-        limit: LearnedLimit,
-    },
-    /// A refusal for the minute which our own books did not expect: the group is paced.
-    Tighten {
-        /// Which group.
-        group: Arc<Group>,
-        /// Its limits as keys.json states them.
-        limits: Limits,
-        /// When the refused call was leased: the refusals of one burst are one step.
-        since: Millis,
-    },
-}
-
-/// What is settled together. A batch that arrives twice counts once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SettleBatch {
-    /// Names the issuer: changes with every start of a process.
-    pub epoch: u64,
-    /// Counts up with each batch of the issuer.
-    pub number: u64,
-    /// The generation of blocks that the issuer knows.
-    pub seen: u64,
-    /// Reservations.
-    pub settlements: Vec<Settlement>,
-    /// Consequences.
-    pub verdicts: Vec<Verdict>,
-    /// Random part of every back-off of this batch in thousandths, 0 to 1000: up to 10 % are added.
-    pub jitter: u16,
-    /// The back-off schedule.
-    pub backoff: Backoff,
-}
-
-/// Reply to [`RateLimiter::settle`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
-    /// The limiter's time.
-    pub now: Millis,
-    /// The state of the blocks that the caller now knows.
-    pub generation: u64,
-    /// Blocks that the caller had not seen, its own included.
-    pub changed: Vec<ScopeChange>,
-    /// Groups where room was made, or whose probes are over: who waits may try again.
-    pub freed: Vec<Arc<Group>>,
-}
-
 /// Usage of the windows of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -290,11 +192,65 @@ pub trait RateLimiter: fmt::Debug + Send + Sync + 'static {
     /// Settles reservations and applies verdicts, all of them or (a repeated batch) none.
     async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError>;
 
-    /// Usage of these groups, and the records of these scopes.
-    async fn snapshot(&self, groups: &[Candidate], scopes: &[Scope]) -> Result<Snapshot, LimiterError>;
+    /// Usage of these groups, the records of these scopes and the counters of these keys.
+    async fn snapshot(
+        &self,
+        groups: &[Candidate],
+        scopes: &[Scope],
+        keys: &[KeyId],
+    ) -> Result<Snapshot, LimiterError>;
 
     /// Lifts a block and forgets the strikes.
     async fn reset(&self, scope: &Scope) -> Result<(), LimiterError>;
+
+    /// Answers [`LimiterErrorKind::Forgot`]: settles a batch of what the caller remembers. Only then
+    /// does this limiter reserve again for it. One that never forgets just settles.
+    async fn recall(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
+        self.settle(batch).await
+    }
+
+    /// How many groups a caller should offer at once, if it has so many that could serve: more than
+    /// one where a question is a round trip.
+    fn candidates_at_once(&self) -> usize {
+        1
+    }
+
+    /// In what state it is, for people: `local`, `redis`, `redis, share` ...
+    fn mode(&self) -> LimiterMode {
+        LimiterMode::default()
+    }
+}
+
+/// What a limiter is and how it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LimiterMode {
+    /// `local`, `sqlite` or `redis`.
+    pub name: &'static str,
+    /// Whether the counts are those of every process that shares it.
+    pub shared: bool,
+    /// What holds instead while it cannot be reached: `open`, `share` or `closed`; `None` while all is well.
+    pub degraded: Option<&'static str>,
+}
+
+impl Default for LimiterMode {
+    fn default() -> Self {
+        Self { name: "local", shared: false, degraded: None }
+    }
+}
+
+impl LimiterMode {
+    /// A limiter of this name that many processes share, in good order.
+    pub fn shared(name: &'static str) -> Self {
+        Self { name, shared: true, degraded: None }
+    }
+
+    /// The same limiter while it cannot be reached.
+    #[must_use]
+    pub fn degraded(mut self, policy: &'static str) -> Self {
+        self.degraded = Some(policy);
+        self
+    }
 }
 
 /// Reply to [`RateLimiter::snapshot`], in the order of the question.
@@ -306,58 +262,6 @@ pub struct Snapshot {
     pub groups: Vec<GroupUsage>,
     /// The record of each scope; one that never failed has the default record.
     pub scopes: Vec<ScopeRecord>,
-}
-
-/// What kind of trouble a limiter had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LimiterErrorKind {
-    /// A record of a newer version of keyrot, or not ours: never rewritten.
-    Incompatible,
-    /// Not reachable, too slow, or busy.
-    Unavailable,
-}
-
-/// The limiter could not answer.
-#[derive(Clone, Debug)]
-pub struct LimiterError {
-    kind: LimiterErrorKind,
-    message: String,
-    source: Option<Arc<dyn Error + Send + Sync>>,
-}
-
-impl LimiterError {
-    /// `message` says where and what; it must not hold a credential.
-    pub fn new(kind: LimiterErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
-    }
-
-    /// Keeps the cause.
-    #[must_use]
-    pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
-        self.source = Some(Arc::new(source));
-        self
-    }
-
-    /// What kind of trouble.
-    pub fn kind(&self) -> LimiterErrorKind {
-        self.kind
-    }
-
-    /// True if the same call may succeed later without anybody changing anything.
-    pub fn is_transient(&self) -> bool {
-        self.kind == LimiterErrorKind::Unavailable
-    }
-}
-
-impl fmt::Display for LimiterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl Error for LimiterError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
-    }
+    /// The counters of each key; all 0 if nobody used it.
+    pub counters: Vec<CounterRecord>,
 }

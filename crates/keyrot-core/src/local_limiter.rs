@@ -8,20 +8,19 @@ use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 
+use crate::books::{self, COUNTERS_KEPT_FOR, Home, ISSUER_KEPT_FOR, IssuerRecord, SCOPE_KEPT_FOR};
 use crate::clock::Clock;
-use crate::issuer::Issuer;
+use crate::counter::{CounterRecord, Tally};
+use crate::key::KeyId;
 use crate::limit::{
-    Ask, Candidate, Disposition, Grant, Group, LimiterError, Millis, RateLimiter, Refusal, Reservation,
-    Reserved, ScopeChange, SettleBatch, Settled, Settlement, Snapshot, Span, Verdict,
+    Ask, Candidate, Disposition, Group, LimiterError, Millis, RateLimiter, Reserved, ScopeChange,
+    SettleBatch, Settled, Settlement, Snapshot,
 };
 use crate::map::Map;
 use crate::outcome::{Reason, Scope};
 use crate::quota::QuotaRecord;
-use crate::scope::{KEPT_FOR, ScopeRecord};
+use crate::scope::ScopeRecord;
 
-/// How long the batches of an issuer that has fallen silent are remembered: as long as a repeat could
-/// still give back something of the same day.
-const ISSUER_KEPT_FOR: Millis = 25 * 3600 * 1000;
 /// How often what is no longer needed is dropped.
 const SWEEP_EVERY: Millis = 3600 * 1000;
 
@@ -46,7 +45,8 @@ struct Books {
     changes: BTreeMap<u64, Scope>,
     generation: u64,
     reservations: u64,
-    issuers: Map<u64, Issuer>,
+    issuers: Map<u64, IssuerRecord>,
+    counters: Map<KeyId, CounterRecord>,
     swept_at: Millis,
 }
 
@@ -111,120 +111,6 @@ impl LocalLimiter {
 }
 
 impl Books {
-    fn reserve_one(
-        &mut self,
-        now: Millis,
-        (index, ask): (usize, &Ask),
-        candidates: &[Candidate],
-        reply: &mut Reserved,
-    ) {
-        for (candidate_index, candidate) in candidates.iter().enumerate() {
-            let account = match self.groups.get_mut(&candidate.group) {
-                Some(account) => account,
-                None => self.groups.entry(Arc::clone(&candidate.group)).or_default(),
-            };
-            match account.record.reserve(now, ask.tokens, candidate.limits, ask.probe_ttl) {
-                Ok(admitted) => {
-                    self.reservations += 1;
-                    let reservation = Reservation::new(
-                        Arc::clone(&candidate.group),
-                        admitted.at,
-                        ask.tokens,
-                        admitted.day_end,
-                        self.reservations,
-                        admitted.probe,
-                    );
-                    reply.grants.push(Grant {
-                        ask: index,
-                        candidate: candidate_index,
-                        reservation,
-                        send_by: admitted.send_by,
-                    });
-                    return;
-                }
-                Err(denied) => {
-                    account.turned_away.note(denied.reason);
-                    reply.refused.push(Refusal {
-                        ask: index,
-                        candidate: candidate_index,
-                        not_before: denied.not_before,
-                        reason: denied.reason,
-                    });
-                }
-            }
-        }
-    }
-
-    fn settle_one(&mut self, now: Millis, settlement: &Settlement) -> Option<Arc<Group>> {
-        let taken = &settlement.reservation;
-        let account = self.groups.get_mut(&taken.group)?;
-        account.record.settle(now, taken, settlement.disposition);
-        account.turned_away.may_return(settlement).then(|| Arc::clone(&taken.group))
-    }
-
-    fn apply(&mut self, now: Millis, verdict: &Verdict, batch: &SettleBatch) {
-        match verdict {
-            Verdict::Block { scope, reason, span, since } => {
-                let changed = self.change(now, scope, |record| {
-                    record.block(now, *since, *reason, *span, batch.backoff, batch.jitter)
-                });
-                if let Some(group) = scope.group() {
-                    let Account { record, .. } = self.groups.entry(Arc::new(group)).or_default();
-                    if changed.is_some_and(|record| record.must_probe) {
-                        record.doubt(now);
-                    }
-                    if *span == Span::DayEnd {
-                        record.exhaust_day(now, *since);
-                    }
-                }
-            }
-            // even if there is no record any more: the caller believes that there is one
-            Verdict::Clear { scope, since } if !self.scopes.contains_key(scope) => {
-                self.change(now, scope, |record| {
-                    record.clear(*since);
-                    true
-                });
-            }
-            Verdict::Clear { scope, since } => {
-                self.change(now, scope, |record| record.clear(*since));
-            }
-            Verdict::Learn { group, limit } => {
-                self.groups.entry(Arc::clone(group)).or_default().record.learn(now, *limit);
-            }
-            Verdict::Tighten { group, limits, since } => {
-                self.groups.entry(Arc::clone(group)).or_default().record.tighten(now, *limits, *since);
-            }
-        }
-    }
-
-    /// The record as it is now, if `edit` says that it changed it.
-    fn change(
-        &mut self,
-        now: Millis,
-        scope: &Scope,
-        edit: impl FnOnce(&mut ScopeRecord) -> bool,
-    ) -> Option<ScopeRecord> {
-        let entry = self.scopes.entry(scope.clone()).or_default();
-        if !edit(&mut entry.record) {
-            return None;
-        }
-        self.generation += 1;
-        self.changes.remove(&entry.generation);
-        self.changes.insert(self.generation, scope.clone());
-        entry.generation = self.generation;
-        entry.changed_at = now;
-        Some(entry.record)
-    }
-
-    fn changed_since(&self, seen: u64) -> Vec<ScopeChange> {
-        let newer = self.changes.range(seen.saturating_add(1)..).map(|(_, scope)| scope);
-        newer.map(|scope| ScopeChange { scope: scope.clone(), record: self.record(scope) }).collect()
-    }
-
-    fn record(&self, scope: &Scope) -> ScopeRecord {
-        self.scopes.get(scope).map(|entry| entry.record).unwrap_or_default()
-    }
-
     /// Drops what is no longer needed, once in a while.
     fn sweep(&mut self, now: Millis) {
         if now.abs_diff(self.swept_at) < SWEEP_EVERY {
@@ -232,9 +118,95 @@ impl Books {
         }
         self.swept_at = now;
         self.groups.retain(|_, account| account.record.kept_until() > now);
-        self.scopes.retain(|_, entry| entry.changed_at + KEPT_FOR > now);
+        self.scopes.retain(|_, entry| entry.changed_at + SCOPE_KEPT_FOR > now);
         self.changes.retain(|_, scope| self.scopes.contains_key(scope));
         self.issuers.retain(|_, issuer| issuer.heard_at + ISSUER_KEPT_FOR > now);
+        self.counters.retain(|_, counters| counters.last_used + COUNTERS_KEPT_FOR > now);
+    }
+}
+
+impl Home for Books {
+    fn quota<R>(
+        &mut self,
+        group: &Arc<Group>,
+        edit: impl FnOnce(&mut QuotaRecord) -> R,
+    ) -> Result<R, LimiterError> {
+        let account = match self.groups.get_mut(group) {
+            Some(account) => account,
+            None => self.groups.entry(Arc::clone(group)).or_default(),
+        };
+        Ok(edit(&mut account.record))
+    }
+
+    fn known_quota<R>(
+        &mut self,
+        group: &Arc<Group>,
+        edit: impl FnOnce(&mut QuotaRecord) -> R,
+    ) -> Result<Option<R>, LimiterError> {
+        Ok(self.groups.get_mut(group).map(|account| edit(&mut account.record)))
+    }
+
+    fn scope(&mut self, scope: &Scope) -> Result<Option<ScopeRecord>, LimiterError> {
+        Ok(self.scopes.get(scope).map(|entry| entry.record))
+    }
+
+    fn put_scope(
+        &mut self,
+        scope: &Scope,
+        record: ScopeRecord,
+        generation: u64,
+        now: Millis,
+    ) -> Result<(), LimiterError> {
+        let entry = self.scopes.entry(scope.clone()).or_default();
+        self.changes.remove(&entry.generation);
+        self.changes.insert(generation, scope.clone());
+        *entry = ScopeEntry { record, generation, changed_at: now };
+        self.generation = generation;
+        Ok(())
+    }
+
+    fn generation(&mut self) -> Result<u64, LimiterError> {
+        Ok(self.generation)
+    }
+
+    fn changed_since(&mut self, seen: u64) -> Result<Vec<ScopeChange>, LimiterError> {
+        let newer = self.changes.range(seen.saturating_add(1)..).map(|(_, scope)| scope);
+        let change = |scope: &Scope| {
+            let record = self.scopes.get(scope).map(|entry| entry.record).unwrap_or_default();
+            ScopeChange { scope: scope.clone(), record }
+        };
+        Ok(newer.map(change).collect())
+    }
+
+    fn is_new(&mut self, epoch: u64, number: u64, now: Millis) -> Result<bool, LimiterError> {
+        let issuer = self.issuers.entry(epoch).or_default();
+        issuer.heard_at = now;
+        Ok(issuer.is_new(number))
+    }
+
+    fn count(&mut self, tally: &Tally, _now: Millis) -> Result<(), LimiterError> {
+        self.counters.entry(tally.key.clone()).or_default().add(tally);
+        Ok(())
+    }
+
+    fn counted(&mut self, key: &KeyId) -> Result<CounterRecord, LimiterError> {
+        Ok(self.counters.get(key).copied().unwrap_or_default())
+    }
+
+    fn next_reservation(&mut self) -> u64 {
+        self.reservations += 1;
+        self.reservations
+    }
+
+    fn turned_away(&mut self, group: &Arc<Group>, reason: Reason) {
+        if let Some(account) = self.groups.get_mut(group) {
+            account.turned_away.note(reason);
+        }
+    }
+
+    fn worth_telling(&mut self, settlement: &Settlement) -> bool {
+        let account = self.groups.get_mut(&settlement.reservation.group);
+        account.is_some_and(|account| account.turned_away.may_return(settlement))
     }
 }
 
@@ -247,60 +219,28 @@ impl RateLimiter for LocalLimiter {
         seen: u64,
     ) -> Result<Reserved, LimiterError> {
         let (mut books, now) = self.open();
-        let changed = books.changed_since(seen);
-        let mut reply = Reserved { now, generation: books.generation, changed, ..Reserved::default() };
-        if reply.changed.is_empty() {
-            for ask in asks.iter().enumerate() {
-                books.reserve_one(now, ask, candidates, &mut reply);
-            }
-        }
-        Ok(reply)
+        books::reserve(&mut *books, now, candidates, asks, seen)
     }
 
     async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
         let (mut books, now) = self.open();
         books.sweep(now);
-        let mut freed = Vec::new();
-        let issuer = books.issuers.entry(batch.epoch).or_default();
-        issuer.heard_at = now;
-        if issuer.is_new(batch.number) {
-            freed.extend(batch.settlements.iter().filter_map(|one| books.settle_one(now, one)));
-            for verdict in &batch.verdicts {
-                books.apply(now, verdict, &batch);
-            }
-        }
-        Ok(Settled { now, generation: books.generation, changed: books.changed_since(batch.seen), freed })
+        books::settle(&mut *books, now, &batch)
     }
 
-    async fn snapshot(&self, groups: &[Candidate], scopes: &[Scope]) -> Result<Snapshot, LimiterError> {
-        let (books, now) = self.open();
-        let unused = QuotaRecord::default();
-        let usage = |candidate: &Candidate| {
-            books
-                .groups
-                .get(&candidate.group)
-                .map_or(&unused, |account| &account.record)
-                .usage(now, candidate.limits)
-        };
-        Ok(Snapshot {
-            now,
-            groups: groups.iter().map(usage).collect(),
-            scopes: scopes.iter().map(|scope| books.record(scope)).collect(),
-        })
+    async fn snapshot(
+        &self,
+        groups: &[Candidate],
+        scopes: &[Scope],
+        keys: &[KeyId],
+    ) -> Result<Snapshot, LimiterError> {
+        let (mut books, now) = self.open();
+        books::snapshot(&mut *books, now, groups, scopes, keys)
     }
 
     async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
         let (mut books, now) = self.open();
-        if let Some(account) = scope.group().and_then(|group| books.groups.get_mut(&group)) {
-            account.record.forgive();
-        }
-        if books.scopes.contains_key(scope) {
-            books.change(now, scope, |record| {
-                record.reset(now);
-                true
-            });
-        }
-        Ok(())
+        books::reset(&mut *books, now, scope)
     }
 }
 
@@ -310,8 +250,8 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::key::{KeyId, Limits};
-    use crate::outcome::Reason;
+    use crate::key::Limits;
+    use crate::limit::{Span, Verdict};
 
     #[tokio::test]
     async fn what_nobody_needs_any_more_is_dropped() {

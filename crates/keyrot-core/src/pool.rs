@@ -1,24 +1,24 @@
 //! The pool: the state behind one short mutex, with a limiter, a secret cache and a clock around it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cached::SecretCache;
 use crate::clock::Clock;
 use crate::cooldown::Backoff;
+use crate::counter::Tally;
 use crate::error::ConfigError;
 use crate::key::{KeyId, KeyMetadata};
 use crate::keyset::KeySet;
 use crate::lease::Leased;
-use crate::limit::{
-    LimiterError, Millis, RateLimiter, Reservation, ScopeChange, SettleBatch, Settlement, Verdict,
-};
+use crate::limit::{LimiterError, RateLimiter, Reservation, Settlement};
 use crate::outcome::{Effect, Outcome, Scope};
 use crate::roster::Tick;
+use crate::settling::Dropped;
 use crate::state::PoolState;
-use crate::verdict::{Judged, Judgement, Next};
+use crate::verdict::{Counted, Judged, Judgement, Next};
 use crate::wait::WaitRoom;
 
 /// Many keys as one. Clones are handles of the same pool.
@@ -54,13 +54,13 @@ pub(crate) struct Inner {
     pub(crate) limiter: Arc<dyn RateLimiter>,
     pub(crate) waiters: Arc<WaitRoom>,
     pub(crate) any_model: bool,
-    backoff: Backoff,
+    pub(crate) backoff: Backoff,
     shared: Mutex<Shared>,
-    /// Reservations of leases that were dropped; settled by whoever comes next.
-    dropped: Mutex<Vec<Settlement>>,
-    some_dropped: AtomicBool,
-    epoch: u64,
-    batches: AtomicU64,
+    /// What is left of leases that were dropped; settled by whoever comes next.
+    pub(crate) dropped: Mutex<Dropped>,
+    pub(crate) some_dropped: AtomicBool,
+    pub(crate) epoch: u64,
+    pub(crate) batches: AtomicU64,
 }
 
 pub(crate) struct Shared {
@@ -149,7 +149,7 @@ impl KeyPool {
     /// Lifts a block and forgets its strikes.
     pub async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
         self.inner.limiter.reset(scope).await?;
-        self.settle(Vec::new(), Vec::new()).await; // brings the changed record
+        self.settle(Vec::new(), Vec::new(), None).await; // brings the changed record
         Ok(())
     }
 
@@ -206,7 +206,7 @@ impl KeyPool {
     /// A lease was dropped before it was sent.
     pub(crate) fn give_back(&self, leased: &Leased, settlement: Option<Settlement>) {
         self.end_probe(leased);
-        self.queue(settlement);
+        self.queue(settlement, None);
     }
 
     /// A lease was dropped after it was sent: neutral, but counted.
@@ -217,7 +217,8 @@ impl KeyPool {
                 shared.state.keys[spot.key as usize].counters.abandoned += 1;
             }
         }
-        self.give_back(leased, settlement);
+        self.end_probe(leased);
+        self.queue(settlement, Some(Tally { abandoned: 1, ..leased.tally() }));
     }
 
     fn end_probe(&self, leased: &Leased) {
@@ -227,21 +228,6 @@ impl KeyPool {
             if let Some(spot) = shared.state.find(leased.spot, &leased.key.key_id, &leased.group) {
                 shared.state.end_probe(leased.marks, spot, now);
             }
-        }
-    }
-
-    /// Dropping cannot wait: whoever settles or acquires next takes this along.
-    fn queue(&self, settlement: Option<Settlement>) {
-        if let Some(settlement) = settlement {
-            self.inner.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(settlement);
-            self.inner.some_dropped.store(true, Ordering::Release);
-        }
-        self.inner.waiters.wake();
-    }
-
-    pub(crate) async fn settle_dropped(&self) {
-        if self.inner.some_dropped.load(Ordering::Acquire) {
-            self.settle(Vec::new(), Vec::new()).await;
         }
     }
 
@@ -283,7 +269,11 @@ impl KeyPool {
             let cured = secret_replaced.then(|| leased.key.key_id.clone());
             self.pardon(judgement.pardoned.into_iter().chain(cured)).await;
         }
-        self.settle(settlement.into_iter().collect(), judgement.verdicts).await;
+        let tally = judgement.counted.map(|counted| match counted {
+            Counted::Success => Tally { successes: 1, ..leased.tally() },
+            Counted::Error => Tally { errors: 1, ..leased.tally() },
+        });
+        self.settle(settlement.into_iter().collect(), judgement.verdicts, tally).await;
         drop(probing);
         self.report_event(&leased, outcome);
         judgement.next
@@ -320,43 +310,6 @@ impl KeyPool {
             }
         }
     }
-
-    /// Settles, together with what was dropped, and takes over changed blocks. A limiter that
-    /// cannot be reached loses nothing that matters: its windows end by themselves.
-    pub(crate) async fn settle(&self, mut settlements: Vec<Settlement>, verdicts: Vec<Verdict>) {
-        if self.inner.some_dropped.swap(false, Ordering::AcqRel) {
-            settlements.append(&mut self.inner.dropped.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-        let batch = {
-            let mut shared = self.lock();
-            SettleBatch {
-                epoch: self.inner.epoch,
-                number: self.inner.batches.fetch_add(1, Ordering::Relaxed),
-                seen: shared.seen,
-                settlements,
-                jitter: if verdicts.is_empty() { 0 } else { shared.rng.u16(..=1000) },
-                verdicts,
-                backoff: self.inner.backoff,
-            }
-        };
-        match self.inner.limiter.settle(batch).await {
-            Ok(settled) => {
-                let wake = !settled.changed.is_empty() || !settled.freed.is_empty();
-                if wake {
-                    let now = self.tick();
-                    let mut shared = self.lock();
-                    shared.learn(&settled.changed, settled.generation, settled.now, now);
-                    for group in &settled.freed {
-                        shared.state.freed(group, now);
-                    }
-                }
-                if wake {
-                    self.inner.waiters.wake();
-                }
-            }
-            Err(error) => tracing::warn!(%error, "a call could not be settled"),
-        }
-    }
 }
 
 /// Ends the probe of a call however its report ends.
@@ -371,20 +324,5 @@ impl Drop for ProbeGuard<'_> {
             self.pool.end_probe(self.leased);
             self.pool.inner.waiters.wake();
         }
-    }
-}
-
-impl Shared {
-    /// Takes over blocks from the limiter, whose time is `their_now`. A reply that was overtaken by a
-    /// newer one holds nothing that the newer one did not.
-    pub(crate) fn learn(&mut self, changed: &[ScopeChange], generation: u64, their_now: Millis, now: Tick) {
-        if generation <= self.seen {
-            return;
-        }
-        for ScopeChange { scope, record } in changed {
-            let until = record.blocked(their_now).map_or(0, |until| now + (until - their_now));
-            self.state.set_block(scope, record, until, now);
-        }
-        self.seen = generation;
     }
 }

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use crate::day::pacific_day_end;
 use crate::key::Limits;
-use crate::limit::{Disposition, GroupUsage, Millis, Reservation};
+use crate::limit::{Disposition, GroupUsage, Millis, PastCalls, Reservation};
 use crate::outcome::{LearnedLimit, Quota, Reason};
 use crate::pace::Pace;
 use crate::proof::Proof;
 use crate::record_bytes::LARGEST;
-use crate::window::{MINUTE, WINDOW, Window};
+use crate::window::{Cell, MINUTE, WINDOW, Window};
 
 /// A reservation is sent within this time, or it no longer covers the provider's window.
-const SEND_WITHIN: Millis = 500;
+pub const SEND_WITHIN: Millis = 500;
 /// How long a limit that the provider named is believed.
 const LEARNED_FOR: Millis = 24 * 3600 * 1000;
 /// A day that ends later was written by a clock that was wrong by more than a day. Until then the
@@ -209,6 +209,44 @@ impl QuotaRecord {
             effective,
             pace: copy.pace.interval(effective.rpm),
         }
+    }
+
+    /// Books calls that were sent without being booked here, as if they had been; see
+    /// [`Verdict::Recall`](crate::Verdict::Recall). What has left the window or the day changes nothing.
+    pub fn recall(&mut self, now: Millis, calls: &[PastCalls], day_end: Millis, day_requests: u32) {
+        let now = self.advance(now);
+        for past in calls {
+            let at = (past.at + self.ahead).min(now);
+            if at + WINDOW > now {
+                self.window.insert(at, past.requests, past.tokens);
+            }
+        }
+        if day_end == self.day_end {
+            self.day_count = self.day_count.saturating_add(day_requests);
+        }
+    }
+
+    /// What this record would have another one [`recall`](Self::recall).
+    pub fn recollection(&self, now: Millis) -> (Vec<PastCalls>, Millis, u32) {
+        let mut copy = self.clone();
+        copy.advance(now);
+        let past = |cell: &Cell| PastCalls {
+            at: cell.last.saturating_sub(copy.ahead),
+            requests: cell.requests,
+            tokens: cell.tokens,
+        };
+        (copy.window.cells.iter().map(past).collect(), copy.day_end, copy.day_count)
+    }
+
+    /// True if it is worth storing in the place of `before`: more than time has changed.
+    pub fn is_news(&self, before: &Self) -> bool {
+        let Self { last_now: _, ahead, window, day_end, day_count, day_gone, proof, learned, pace } = self;
+        *ahead != before.ahead
+            || *window != before.window
+            || (*day_end, *day_count, *day_gone) != (before.day_end, before.day_count, before.day_gone)
+            || *proof != before.proof
+            || *learned != before.learned
+            || *pace != before.pace
     }
 
     /// From then on the record says nothing but that the group was proven once, and is dropped.

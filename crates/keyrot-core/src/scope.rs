@@ -12,7 +12,7 @@ const FURTHEST: Millis = 25 * 3600 * 1000;
 
 /// How long after its last change a record is kept. Longer than any block, so that a process which
 /// has not seen the change has no block left that it would still honour.
-pub(crate) const KEPT_FOR: Millis = 2 * FURTHEST;
+pub const KEPT_FOR: Millis = 2 * FURTHEST;
 
 /// Fixed size; a scope without a record is healthy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -47,6 +47,25 @@ pub(crate) struct Judgement {
     /// Keys whose block was a mistake: the host was to blame.
     pub(crate) pardoned: Vec<KeyId>,
     pub(crate) next: Next,
+    /// As what it counts for its key; `None` if it is no fault and no success of the key's.
+    pub(crate) counted: Option<Counted>,
+}
+
+/// What a call adds to the counters of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    Success,
+    Error,
+}
+
+impl Counted {
+    fn of(outcome: &Outcome) -> Option<Self> {
+        match (outcome.effect, outcome.blame) {
+            (Effect::Success, _) => Some(Self::Success),
+            (_, Blame::Caller) => None,
+            _ => Some(Self::Error),
+        }
+    }
 }
 
 impl Judgement {
@@ -56,15 +75,16 @@ impl Judgement {
             Effect::Success | Effect::Fail => Next::Stop,
             _ => Next::Retry,
         };
-        Self { verdicts: Vec::new(), pardoned: Vec::new(), next }
+        Self { verdicts: Vec::new(), pardoned: Vec::new(), next, counted: Counted::of(outcome) }
     }
 }
 
 impl PoolState {
     /// Books an outcome and says what follows from it.
     pub(crate) fn judge(&mut self, call: &Judged<'_>, outcome: &Outcome, now: Tick) -> Judgement {
-        self.count(call.spot, outcome);
-        let mut judgement = Judgement { verdicts: Vec::new(), pardoned: Vec::new(), next: Next::Retry };
+        let counted = self.count(call.spot, outcome);
+        let mut judgement =
+            Judgement { verdicts: Vec::new(), pardoned: Vec::new(), next: Next::Retry, counted };
         let project = Scope::Project(call.group.project.clone());
         let of_blame = match outcome.blame {
             Blame::Key => Scope::Key(call.key.key_id.clone()),
@@ -143,16 +163,18 @@ impl PoolState {
         verdicts
     }
 
-    fn count(&mut self, spot: Spot, outcome: &Outcome) {
+    fn count(&mut self, spot: Spot, outcome: &Outcome) -> Option<Counted> {
         let counters = &mut self.keys[spot.key as usize].counters;
-        match (outcome.effect, outcome.blame) {
-            (Effect::Success, _) => counters.success += 1,
-            (_, Blame::Caller) => {}
-            _ => {
+        let counted = Counted::of(outcome);
+        match counted {
+            Some(Counted::Success) => counters.success += 1,
+            Some(Counted::Error) => {
                 counters.error += 1;
                 counters.last_error = Some(outcome.detail.clone());
             }
+            None => {}
         }
+        counted
     }
 
     /// True if the model can be served now without this key.

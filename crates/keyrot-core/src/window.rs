@@ -61,6 +61,25 @@ impl Window {
         }
     }
 
+    /// Books calls of the past: into the cell that still stands then, so that they leave with it at
+    /// the earliest when they are due.
+    pub(crate) fn insert(&mut self, at: Millis, requests: u16, tokens: u32) {
+        let room = |cell: &&mut Cell| {
+            cell.last >= at
+                && cell.requests.checked_add(requests).is_some()
+                && cell.tokens.checked_add(tokens).is_some()
+        };
+        match self.cells.iter_mut().find(room) {
+            Some(cell) => {
+                cell.requests += requests;
+                cell.tokens += tokens;
+                self.requests += u32::from(requests);
+                self.tokens += u64::from(tokens);
+            }
+            None => self.book(self.last().map_or(at, |last| last.max(at)), requests, tokens),
+        }
+    }
+
     /// Takes back from the cell that holds a call, unless the call has left the window.
     pub(crate) fn give_back(&mut self, now: Millis, taken_at: Millis, requests: u16, tokens: u32) {
         if taken_at + WINDOW <= now {
@@ -130,6 +149,20 @@ mod tests {
         window.book(5, 1, u32::MAX);
         assert_eq!(window.cells.len(), 2);
         assert_eq!((window.requests, window.tokens), (65_536, u64::from(u32::MAX) + 1));
+    }
+
+    #[test]
+    fn calls_of_the_past_stay_until_they_are_due_at_least() {
+        let mut window = Window::default();
+        window.insert(1_000, 2, 20);
+        window.insert(5_000, 1, 10);
+        window.insert(3_000, 4, 40); // from another process; no cell ends at that time
+        window.insert(3_000, u16::MAX, 1); // no room beside the others
+        let ends: Vec<_> = window.cells.iter().map(|cell| (cell.last, cell.requests)).collect();
+        assert_eq!(ends, [(1_000, 2), (5_000, 5), (5_000, u16::MAX)]);
+        assert_eq!((window.requests, window.tokens), (7 + 65_535, 71));
+        window.advance(5_000 + WINDOW - 1);
+        assert_eq!(window.requests, 5 + 65_535);
     }
 
     #[test]

@@ -20,7 +20,7 @@ mock! {
     impl RateLimiter for Limiter {
         async fn reserve(&self, candidates: &[Candidate], asks: &[Ask], seen: u64) -> Result<Reserved, LimiterError>;
         async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError>;
-        async fn snapshot(&self, groups: &[Candidate], scopes: &[Scope]) -> Result<Snapshot, LimiterError>;
+        async fn snapshot(&self, groups: &[Candidate], scopes: &[Scope], keys: &[KeyId]) -> Result<Snapshot, LimiterError>;
         async fn reset(&self, scope: &Scope) -> Result<(), LimiterError>;
     }
 }

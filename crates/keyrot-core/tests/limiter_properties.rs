@@ -262,7 +262,7 @@ proptest! {
                     limiter.settle(which.get(&batches).clone()).await.unwrap();
                 }
             }
-            let usage = limiter.snapshot(&[candidate], &[]).await.unwrap().groups[0];
+            let usage = limiter.snapshot(&[candidate], &[], &[]).await.unwrap().groups[0];
             assert_eq!(usage.day_requests as usize, model.today(usage.day_end));
         });
     }

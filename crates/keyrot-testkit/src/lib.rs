@@ -7,6 +7,7 @@ pub mod leak;
 mod limiter_blocks;
 mod limiter_proof;
 mod limiter_quota;
+mod limiter_sharing;
 pub mod rate_limiter;
 mod secret_names;
 pub mod secret_store;

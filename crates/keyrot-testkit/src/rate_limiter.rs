@@ -1,5 +1,5 @@
-//! The suite of limiters: one named test per rule. The cases are in `limiter_quota`, `limiter_proof`
-//! and `limiter_blocks`.
+//! The suite of limiters: one named test per rule. The cases are in `limiter_quota`, `limiter_proof`,
+//! `limiter_blocks` and `limiter_sharing`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use keyrot_core::{
 pub use crate::limiter_blocks::*;
 pub use crate::limiter_proof::*;
 pub use crate::limiter_quota::*;
+pub use crate::limiter_sharing::*;
 
 /// A limiter under test, and its time.
 #[async_trait]
@@ -178,6 +179,7 @@ impl<'a, H: LimiterHarness> Caller<'a, H> {
             seen: self.seen,
             settlements,
             verdicts,
+            tallies: Vec::new(),
             jitter: 0,
             backoff: Backoff::default(),
         }
@@ -202,12 +204,12 @@ impl<'a, H: LimiterHarness> Caller<'a, H> {
     }
 
     pub(crate) async fn usage(&self, of: &Candidate) -> GroupUsage {
-        let snapshot = self.limiter.snapshot(std::slice::from_ref(of), &[]).await;
+        let snapshot = self.limiter.snapshot(std::slice::from_ref(of), &[], &[]).await;
         snapshot.expect("a limiter that answers").groups[0]
     }
 
     pub(crate) async fn record(&self, scope: &Scope) -> ScopeRecord {
-        let snapshot = self.limiter.snapshot(&[], std::slice::from_ref(scope)).await;
+        let snapshot = self.limiter.snapshot(&[], std::slice::from_ref(scope), &[]).await;
         snapshot.expect("a limiter that answers").scopes[0]
     }
 }
@@ -239,6 +241,7 @@ macro_rules! rate_limiter_tests {
     };
     ($harness:path) => {
         $crate::rate_limiter_tests! { @each $harness;
+            a_batch_is_applied_in_order
             a_call_of_a_second_proves_its_group
             a_clock_that_steps_back_a_little_grants_nothing_extra
             a_clock_that_steps_back_far_grants_nothing_extra
@@ -264,10 +267,13 @@ macro_rules! rate_limiter_tests {
             asks_go_to_the_first_candidate_with_room
             changed_blocks_come_back_and_nothing_is_granted
             concurrent_callers_never_get_more_than_the_limit
+            counters_add_up_over_processes
             days_end_at_pacific_midnight
             deadlines_merge_by_max
             groups_are_isolated
             limits_may_change_between_calls
+            odd_names_are_kept_apart
+            recalled_calls_count_from_when_they_were_sent
             siblings_of_a_project_share_its_quota
             the_earliest_time_is_exact
             the_minute_is_exact_for_requests

@@ -8,6 +8,7 @@ use gemini_sim::{Call, Config, Engine, Reply};
 use keyrot_core::{Clock, KeyPool, Limits, SystemClock};
 use keyrot_e2e::world::{MODEL, entry, key_set, project, secret_of, secrets};
 use keyrot_gemini::{Gemini, PooledGemini};
+use keyrot_test_servers::tool;
 use serde_json::{Value, json};
 use strategy_gen::{GenerateOptions, StrategyGenerator};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -30,10 +31,7 @@ struct LlMock {
 
 impl LlMock {
     async fn start() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "cargo xtask test says where it has put the program")]
-        let program =
-            std::env::var_os("KEYROT_TEST_LLMOCK").expect("KEYROT_TEST_LLMOCK: run cargo xtask test");
-        let mut process = Command::new(program)
+        let mut process = Command::new(tool("llmock"))
             .args(["serve", "--host", "127.0.0.1", "--port", "0", "--rpm", &RPM.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
