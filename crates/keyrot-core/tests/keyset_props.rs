@@ -4,7 +4,7 @@
 
 use std::time::SystemTime;
 
-use keyrot_core::{KeyId, KeyMetadata, KeySet, Limits, parse_dotenv};
+use keyrot_core::{KeyId, KeyMetadata, KeySet, Limits, parse_dotenv, set_in_dotenv};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -210,6 +210,20 @@ fn comments(text: &str) -> usize {
     text.matches("// note").count() + text.matches("/* note */").count() + text.matches("/**/").count()
 }
 
+/// A line of a `.env` file, or two with a value that spans them.
+fn dotenv_line() -> impl Strategy<Value = String> {
+    let name = prop_oneof![Just("K"), Just(" export K "), Just("A"), Just("B"), Just("KK")];
+    let value = prop_oneof![
+        "[a-zA-Z0-9#$=\\.]{0,6}",
+        "'[a-z\" #\\\\]{0,6}'",
+        "\"[a-z' #$\n]{0,6}\"",
+        "[ \t]{0,2}[a-z]{0,3}[ \t]{0,2}",
+    ];
+    let assignment = (name, value, prop_oneof![Just(""), Just(" # K=1"), Just("\t#x")])
+        .prop_map(|(name, value, comment)| format!("{name}={value}{comment}"));
+    prop_oneof![assignment, "# [a-zK=]{0,5}", Just(String::new())]
+}
+
 proptest! {
     #[test]
     fn fuzz_keys_json(text in soup()) {
@@ -244,6 +258,24 @@ proptest! {
             prop_assert_eq!(saved.matches("burst_capacity").count(), text.matches("burst_capacity").count());
         }
         prop_assert_eq!(read.to_text(SystemTime::UNIX_EPOCH).unwrap(), saved);
+    }
+
+    #[test]
+    fn fuzz_a_variable_is_set_in_a_dotenv_file_and_nothing_else_changes(
+        lines in vec(dotenv_line(), 0..6), line_end in prop_oneof![Just("\n"), Just("\r\n")], value in any::<String>(),
+    ) {
+        let text = lines.join(line_end);
+        let before = parse_dotenv(&text).unwrap();
+        let after_text = set_in_dotenv(&text, "K", &value).unwrap();
+        let after = parse_dotenv(&after_text).unwrap();
+        prop_assert_eq!(after.raw("K"), Some(value.trim()), "{:?}", after_text);
+        for name in ["A", "B", "KK"] {
+            prop_assert_eq!(after.raw(name), before.raw(name), "{:?}", after_text);
+        }
+        for line in lines.iter().filter(|line| !line.contains('K')) {
+            prop_assert!(after_text.contains(line.as_str()), "{:?} is not in {:?}", line, after_text);
+        }
+        prop_assert_eq!(set_in_dotenv(&after_text, "K", &value).unwrap(), after_text);
     }
 
     #[test]

@@ -1,17 +1,25 @@
-//! Replaces keys.json in one step, under a lock that all writers take.
+//! Replaces a text file in one step, under a lock that all writers take: keys.json, `.env`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::ConfigError;
-use crate::keyset::KeySet;
 
-/// Gives the newest text (`None` if there is no file) to `change` and writes what comes back.
-pub(crate) fn update(
+/// Gives the newest text (`None` if there is no file) to `change`, writes the text that comes back and returns what
+/// came with it.
+///
+/// Whoever writes in this way does so under one lock (`<file>.lock` beside it), so nothing that another process saved
+/// is lost; then the file is replaced in one step and flushed to the disk: a process that dies at any point leaves the
+/// old or the new file. Permissions stay (a new file: owner only), a symbolic link is followed, the same text again
+/// writes nothing. Blocks the thread, also while another process saves.
+///
+/// # Errors
+/// That of `change`, with the file it is in; or the file cannot be read, locked or written. It is unchanged then.
+pub fn update_file<T>(
     path: &Path,
-    change: impl FnOnce(Option<&str>) -> Result<KeySet, ConfigError>,
-) -> Result<KeySet, ConfigError> {
+    change: impl FnOnce(Option<&str>) -> Result<(String, T), ConfigError>,
+) -> Result<T, ConfigError> {
     let file = behind_links(path)?;
     let _lock = lock(&file)?;
     let newest = match fs::read_to_string(&file) {
@@ -19,21 +27,15 @@ pub(crate) fn update(
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(ConfigError::file("read", &file, &error)),
     };
-    let keys = change(newest.as_deref()).map_err(|error| not_saved(&file, &error))?;
-    if newest.as_deref() != Some(keys.text()) {
-        replace(&file, keys.text()).map_err(|error| ConfigError::file("write", &file, &error))?;
+    let (text, made) = change(newest.as_deref()).map_err(|error| not_saved(&file, &error))?;
+    if newest.as_deref() != Some(&text) {
+        replace(&file, &text).map_err(|error| ConfigError::file("write", &file, &error))?;
     }
-    Ok(keys)
-}
-
-/// Each problem with the file it is in.
-pub(crate) fn in_file(path: &Path, error: &ConfigError) -> ConfigError {
-    let problems = error.problems().iter().map(|problem| format!("{}: {problem}", path.display()));
-    ConfigError::of(problems.collect()).unwrap_or_else(|| error.clone())
+    Ok(made)
 }
 
 fn not_saved(path: &Path, error: &ConfigError) -> ConfigError {
-    let mut problems = in_file(path, error).problems().to_vec();
+    let mut problems = error.in_file(path).problems().to_vec();
     problems.push(format!("{} was not changed", path.display()));
     ConfigError::of(problems).unwrap_or_else(|| error.clone())
 }
@@ -50,7 +52,7 @@ fn behind_links(path: &Path) -> Result<PathBuf, ConfigError> {
     Err(ConfigError::new(format!("{} is a chain of more than 40 links", path.display())))
 }
 
-/// Waits for the lock. It lives in a file of its own, which is never removed: the keys file itself is
+/// Waits for the lock. It lives in a file of its own, which is never removed: the file itself is
 /// replaced by each save, and a lock on what was replaced locks nobody out. The system frees it when
 /// the process ends in whatever way.
 fn lock(file: &Path) -> Result<File, ConfigError> {
