@@ -96,7 +96,11 @@ fn assignment(text: &str) -> Result<(Option<Assignment>, &str), &'static str> {
         }
         _ => match unquoted(&line[begin..]) {
             "" => (String::new(), begin..begin, after),
-            value => (value.to_owned(), start..start + value.len(), after),
+            value => {
+                // Other white space before a value is replaced with it: behind such, a quote opens nothing.
+                let blank = line.len() - begin - line[begin..].trim_start().len();
+                (value.to_owned(), start..begin + blank + value.len(), after)
+            }
         },
     };
     Ok((Some(Assignment { name: name.to_owned(), value, written }), after))

@@ -86,6 +86,7 @@ mod tests {
             ("K='a'#b\n", "K='v'#b\n"),
             ("K='a'\nB=K=1\nK=\"b\"\nKK=2", "K='a'\nB=K=1\nK=v\nKK=2"),
             ("\u{feff}K=old\r\nA=1\r\n", "\u{feff}K=v\r\nA=1\r\n"),
+            ("K= \u{a0}old\u{a0} # why\n", "K= v\u{a0} # why\n"),
         ] {
             assert_eq!(set(before, "v"), after, "{before:?}");
         }
