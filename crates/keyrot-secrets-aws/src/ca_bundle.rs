@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use aws_sdk_secretsmanager::config::SharedHttpClient;
-use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -28,7 +29,16 @@ pub(crate) fn client(path: &Path) -> Result<SharedHttpClient, ConfigError> {
     let roots = TrustStore::empty().with_pem_certificate(pem);
     let context = TlsContext::builder().with_trust_store(roots).build();
     let context = context.map_err(|_| ConfigError::new("AWS_CA_BUNDLE cannot be used for TLS"))?;
-    Ok(Builder::new().tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(context).build_https())
+    // As the SDK makes its default client, which cannot be given authorities: proxies are those of the process.
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder()
+            .tls_provider(Provider::rustls(CryptoMode::AwsLc))
+            .tls_context(context.clone())
+            .proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector.build()
+    }))
 }
 
 fn holds_authorities(pem: &[u8]) -> bool {

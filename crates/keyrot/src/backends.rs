@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "secrets-aws")]
+use keyrot_secrets_aws::{AwsConfig, AwsStore};
 #[cfg(feature = "secrets-env")]
 use keyrot_secrets_env::EnvStore;
 
@@ -14,6 +16,8 @@ use crate::settings::Settings;
 const COMPILED_IN: &[&str] = &[
     #[cfg(feature = "secrets-env")]
     "env",
+    #[cfg(feature = "secrets-aws")]
+    "aws",
 ];
 
 /// The store that the settings name, to read from and to write to.
@@ -23,7 +27,14 @@ pub(crate) fn secret_writer(settings: &Settings) -> Result<Arc<dyn SecretWriter>
         "env" => Ok(Arc::new(variables(&settings.environment))),
         #[cfg(not(feature = "secrets-env"))]
         kind @ "env" => Err(not_compiled_in(kind)),
-        kind @ ("vault" | "aws" | "azure") => Err(not_compiled_in(kind)),
+        #[cfg(feature = "secrets-aws")]
+        "aws" => {
+            let config = AwsConfig::from_vars(settings.vars())?;
+            Ok(Arc::new(AwsStore::new(config, settings.secret_timeouts())?))
+        }
+        #[cfg(not(feature = "secrets-aws"))]
+        kind @ "aws" => Err(not_compiled_in(kind)),
+        kind @ ("vault" | "azure") => Err(not_compiled_in(kind)),
         kind => Err(ConfigError::bad_value("SECRET_STORE_TYPE", kind, "env, vault, aws or azure")),
     }
 }

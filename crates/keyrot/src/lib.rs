@@ -13,6 +13,8 @@ pub use keyrot_core::*;
 
 #[cfg(feature = "gemini")]
 pub use keyrot_gemini as gemini;
+#[cfg(feature = "secrets-aws")]
+pub use keyrot_secrets_aws as secrets_aws;
 #[cfg(feature = "secrets-env")]
 pub use keyrot_secrets_env as secrets_env;
 #[cfg(feature = "strategy-gen")]

@@ -125,7 +125,7 @@ async fn stores_that_are_not_there_are_told_from_stores_that_do_not_exist() {
             open(&pairs).await.unwrap_err().to_string()
         }
     };
-    for kind in ["vault", "aws", "azure"] {
+    for kind in ["vault", "azure"] {
         let error = with(kind).await;
         assert!(error.contains("not compiled in") && error.contains(&format!("secrets-{kind}")), "{error}");
     }

@@ -154,7 +154,7 @@ impl SecretHarness for Harness {
                 }
             }
             Trouble::Frozen => self.moto.lock().await.process().thaw(),
-            other => panic!("{other:?} does not end"),
+            other => unreachable!("the suite does not end {other:?}"),
         }
     }
 }
