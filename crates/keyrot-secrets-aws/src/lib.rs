@@ -12,6 +12,7 @@
 mod batch;
 mod ca_bundle;
 mod config;
+mod credential;
 mod name;
 mod session;
 mod store;

@@ -7,16 +7,17 @@ use aws_config::profile::ProfileSet;
 use aws_config::{BehaviorVersion, Region};
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::SharedHttpClient;
 use aws_sdk_secretsmanager::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_secretsmanager::config::retry::RetryConfig;
 use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
-use aws_sdk_secretsmanager::config::{IdentityCache, SharedHttpClient};
 use aws_types::SdkConfig;
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::ServiceConfigKey;
 use keyrot_core::StoreTimeouts;
 
 use crate::config::{AwsConfig, DEFAULT_REGION};
+use crate::credential::in_time;
 
 /// The pause before the second try is at most this; it doubles from try to try.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -70,11 +71,9 @@ impl Session {
         })?;
         usable(&profiles, config)?;
         let region = config.region.as_deref().or_else(|| profiles.get("region")).unwrap_or(DEFAULT_REGION);
-        let patience = IdentityCache::lazy().load_timeout(timeouts.total * 3 / 4).build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .env(env)
             .region(Region::new(region.to_owned()))
-            .identity_cache(patience)
             .retry_config(
                 RetryConfig::standard()
                     .with_max_attempts(attempts(timeouts.total))
@@ -92,7 +91,7 @@ impl Session {
         if let Some(http) = http {
             loader = loader.http_client(http);
         }
-        let sdk = loader.load().await;
+        let sdk = in_time(loader.load().await, timeouts.total * 3 / 4);
         let endpoint = config.endpoint.clone().or_else(|| profiles_endpoint(&sdk));
         let place = match endpoint {
             Some(url) => Place { region: region.to_owned(), address: url.clone(), endpoint: Some(url) },
@@ -145,9 +144,9 @@ fn usable(profiles: &ProfileSet, config: &AwsConfig) -> Result<(), String> {
     let by_sso = ["sso_session", "sso_start_url"].iter().any(|property| profile.get(property).is_some());
     if by_sso && profile.get("credential_process").is_none() {
         return Err(format!(
-            "the profile {name:?} logs in by single sign-on, which the command `aws` can and keyrot cannot; name another \
-             profile in AWS_PROFILE, one with the line `credential_process = aws configure export-credentials --profile \
-             {name} --format process`, after `aws sso login --profile {name}`"
+            "the profile {name:?} logs in by single sign-on, which keyrot does not; name another profile in AWS_PROFILE, \
+             one with the line `credential_process = aws configure export-credentials --profile {name} --format \
+             process`, after `aws sso login --profile {name}`"
         ));
     }
     Ok(())

@@ -17,6 +17,8 @@ pub use keyrot_gemini as gemini;
 pub use keyrot_secrets_aws as secrets_aws;
 #[cfg(feature = "secrets-env")]
 pub use keyrot_secrets_env as secrets_env;
+#[cfg(feature = "secrets-vault")]
+pub use keyrot_secrets_vault as secrets_vault;
 #[cfg(feature = "strategy-gen")]
 pub use strategy_gen;
 

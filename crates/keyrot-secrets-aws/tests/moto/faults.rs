@@ -27,44 +27,6 @@ async fn fail(proxy: &Microburst, operation: &str, code: &str, more: serde_json:
 
 #[tokio::test]
 #[ignore = "needs moto and microburst: cargo xtask test"]
-async fn each_answer_has_its_kind_and_its_advice() {
-    let (_moto, proxy) = with_a_secret().await;
-    let store = store(proxy.url(), &[]);
-    for (code, kind, advice) in [
-        ("AccessDeniedException", SecretErrorKind::Denied, "allow it secretsmanager:GetSecretValue"),
-        (
-            "UnrecognizedClientException",
-            SecretErrorKind::Unauthenticated,
-            "AWS does not know the access key id",
-        ),
-        ("InvalidSignatureException", SecretErrorKind::Unauthenticated, "the clock of this machine is wrong"),
-        ("ExpiredTokenException", SecretErrorKind::Unauthenticated, "log in again"),
-        ("ThrottlingException", SecretErrorKind::Throttled, "KEYROT_SECRET_TTL"),
-        ("DecryptionFailure", SecretErrorKind::Unavailable, "AWS cannot serve now (DecryptionFailure)"),
-        ("InternalServiceError", SecretErrorKind::Unavailable, "AWS cannot serve now (InternalServiceError)"),
-        (
-            "InvalidRequestException",
-            SecretErrorKind::Disabled,
-            "restore-secret --secret-id algoagent/flash_01",
-        ),
-    ] {
-        proxy.clear().await;
-        fail(&proxy, "GetSecretValue", code, json!({})).await;
-        let error = store.fetch(&key("flash_01")).await.unwrap_err();
-        assert_eq!(error.kind(), kind, "{code}: {error}");
-        let text = error.to_string();
-        assert!(text.starts_with("aws:algoagent/flash_01: ") && text.contains(advice), "{text}");
-        assert!(text.contains(&format!("(asked {}, region us-east-1)", proxy.url())), "{text}");
-        assert!(!format!("{error:?}").contains("said by the server"), "{error:?}");
-        assert_eq!(
-            error.is_transient(),
-            kind == SecretErrorKind::Throttled || kind == SecretErrorKind::Unavailable
-        );
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs moto and microburst: cargo xtask test"]
 async fn throttling_and_troubles_that_pass_are_waited_out() {
     let (_moto, proxy) = with_a_secret().await;
     let store = store(proxy.url(), &[]);

@@ -5,6 +5,7 @@ mod api;
 mod batch;
 mod conformance;
 mod credentials;
+mod documented;
 mod faults;
 mod shapes;
 mod tls;
