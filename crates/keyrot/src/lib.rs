@@ -13,13 +13,10 @@ pub use keyrot_core::*;
 
 #[cfg(feature = "gemini")]
 pub use keyrot_gemini as gemini;
-<<<<<<< HEAD
-#[cfg(feature = "secrets-aws")]
-pub use keyrot_secrets_aws as secrets_aws;
-=======
 #[cfg(feature = "ratelimit-sqlite")]
 pub use keyrot_ratelimit_sqlite as ratelimit_sqlite;
->>>>>>> main
+#[cfg(feature = "secrets-aws")]
+pub use keyrot_secrets_aws as secrets_aws;
 #[cfg(feature = "secrets-env")]
 pub use keyrot_secrets_env as secrets_env;
 #[cfg(feature = "secrets-vault")]
