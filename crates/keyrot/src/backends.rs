@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "secrets-aws")]
+use keyrot_secrets_aws::{AwsConfig, AwsStore};
 #[cfg(feature = "secrets-azure")]
 use keyrot_secrets_azure::{AzureConfig, AzureStore};
 #[cfg(feature = "secrets-env")]
@@ -16,24 +18,19 @@ use crate::settings::Settings;
 
 /// The stores of this build.
 const COMPILED_IN: &[&str] = &[
-    #[cfg(feature = "secrets-azure")]
-    "azure",
     #[cfg(feature = "secrets-env")]
     "env",
     #[cfg(feature = "secrets-vault")]
     "vault",
+    #[cfg(feature = "secrets-aws")]
+    "aws",
+    #[cfg(feature = "secrets-azure")]
+    "azure",
 ];
 
 /// The store that the settings name, to read from and to write to.
 pub(crate) fn secret_writer(settings: &Settings) -> Result<Arc<dyn SecretWriter>, ConfigError> {
     match settings.secret_store() {
-        #[cfg(feature = "secrets-azure")]
-        "azure" => {
-            let config = AzureConfig::from_vars(settings.vars())?;
-            Ok(Arc::new(AzureStore::new(config, settings.secret_timeouts())?))
-        }
-        #[cfg(not(feature = "secrets-azure"))]
-        kind @ "azure" => Err(not_compiled_in(kind)),
         #[cfg(feature = "secrets-env")]
         "env" => Ok(Arc::new(variables(&settings.environment))),
         #[cfg(not(feature = "secrets-env"))]
@@ -45,7 +42,20 @@ pub(crate) fn secret_writer(settings: &Settings) -> Result<Arc<dyn SecretWriter>
         }
         #[cfg(not(feature = "secrets-vault"))]
         kind @ "vault" => Err(not_compiled_in(kind)),
+        #[cfg(feature = "secrets-aws")]
+        "aws" => {
+            let config = AwsConfig::from_vars(settings.vars())?;
+            Ok(Arc::new(AwsStore::new(config, settings.secret_timeouts())?))
+        }
+        #[cfg(not(feature = "secrets-aws"))]
         kind @ "aws" => Err(not_compiled_in(kind)),
+        #[cfg(feature = "secrets-azure")]
+        "azure" => {
+            let config = AzureConfig::from_vars(settings.vars())?;
+            Ok(Arc::new(AzureStore::new(config, settings.secret_timeouts())?))
+        }
+        #[cfg(not(feature = "secrets-azure"))]
+        kind @ "azure" => Err(not_compiled_in(kind)),
         kind => Err(ConfigError::bad_value("SECRET_STORE_TYPE", kind, "env, vault, aws or azure")),
     }
 }
