@@ -4,20 +4,29 @@
 //! For tests only: what does not work ends in a panic that shows the server's log. `cargo xtask test` brings the programs.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test's server fails by panicking")]
 
+mod microburst;
 pub mod moto;
 pub mod openbao;
 mod port;
 mod process;
 mod program;
+mod redis;
+mod redis_cli;
+mod redis_cluster;
+mod redis_sentinel;
 pub mod tls;
 mod tool;
 mod wait;
 
-pub use crate::moto::{Microburst, Moto};
+pub use crate::microburst::Microburst;
+pub use crate::moto::Moto;
 pub use crate::openbao::OpenBao;
 pub use crate::port::free_port;
 pub use crate::process::{Process, new_home};
 pub use crate::program::{Ended, run_program};
+pub use crate::redis::{RedisOptions, RedisServer};
+pub use crate::redis_cluster::RedisCluster;
+pub use crate::redis_sentinel::RedisSentinels;
 pub use crate::tls::Certificates;
 pub use crate::tool::tool;
 pub use crate::wait::wait_until;

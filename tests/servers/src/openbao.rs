@@ -75,7 +75,7 @@ impl OpenBao {
         let data = home.path().join("data");
         std::fs::create_dir(&data).expect("a folder in a temporary folder");
         let config = format!(
-            "storage \"raft\" {{\n  path = {data:?}\n  node_id = \"n1\"\n}}\n\
+            "storage \"raft\" {{\n  path = {data:?}\n  node_id = \"n1\"\n  performance_multiplier = 1\n}}\n\
              listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  \
              cluster_address = \"127.0.0.1:{cluster}\"\n{tls}}}\n\
              api_addr = \"{address}\"\ncluster_addr = \"https://127.0.0.1:{cluster}\"\n"
