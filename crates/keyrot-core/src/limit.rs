@@ -215,6 +215,12 @@ pub trait RateLimiter: fmt::Debug + Send + Sync + 'static {
         1
     }
 
+    /// How many processes share it, the caller included, whom `me` names. Called every few seconds: who
+    /// does not call any more is not counted any more.
+    async fn processes(&self, _me: u64) -> Result<u32, LimiterError> {
+        Ok(1)
+    }
+
     /// In what state it is, for people: `local`, `redis`, `redis, share` ...
     fn mode(&self) -> LimiterMode {
         LimiterMode::default()

@@ -227,7 +227,7 @@ fn sentinel(
     login: SentinelLogin,
 ) -> RedisResult<SentinelClient> {
     let addresses = sentinels.iter().map(|info| info.addr().clone());
-    let mut builder = SentinelClientBuilder::new(addresses, service.to_owned(), SentinelServerType::Master)?;
+    let mut builder = SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?;
     let settings = master.redis_settings();
     builder = builder.set_client_to_redis_db(settings.db());
     if let Some(user) = settings.username() {

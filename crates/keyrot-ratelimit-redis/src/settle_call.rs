@@ -128,7 +128,7 @@ impl Builder<'_> {
         let (flags, used) = match *disposition {
             Disposition::Release => (2, 0),
             Disposition::Sent { input_tokens, proven } => {
-                (u8::from(input_tokens.is_some()) * 4 | u8::from(proven) * 8, input_tokens.unwrap_or(0))
+                ((u8::from(input_tokens.is_some()) * 4) | (u8::from(proven) * 8), input_tokens.unwrap_or(0))
             }
             _ => (0, 0), // a later kind: the call was sent
         };
