@@ -52,10 +52,12 @@ fn targets<'a>(workspace: &'a Workspace, files: &[File]) -> BTreeSet<(&'a str, O
     let mut targets = BTreeSet::new();
     for file in files.iter().filter(|file| file.is_rust()) {
         let has_fuzz_tests = rust_text::cut(&file.text).code.contains("    fn fuzz_");
-        let home = workspace.packages.iter().find_map(|package| {
+        let homes = workspace.packages.iter().filter_map(|package| {
             let inside = file.path.strip_prefix(package.manifest.trim_end_matches("Cargo.toml"))?;
             Some((package.name.as_str(), inside))
         });
+        // A package may lie in the folder of another one.
+        let home = homes.min_by_key(|(_, inside)| inside.len());
         if let Some((package, inside)) = home
             && has_fuzz_tests
         {
@@ -105,6 +107,7 @@ mod tests {
             tree::file("crates/keyrot-core/tests/a.rs", code),
             tree::file("crates/keyrot-gemini/tests/b/c.rs", code),
             tree::file("crates/strategy-gen/src/d.rs", code),
+            tree::file("tests/servers/src/e.rs", code),
             tree::file("crates/keyrot/src/lib.rs", "fn main() {}"),
             tree::file("docs/a.md", code),
             tree::file("xtask/src/a.rs", "const CODE: &str = \"    fn fuzz_a() {}\";"),
@@ -112,6 +115,7 @@ mod tests {
         let expected = [
             ("keyrot-core", Some("a".to_owned())),
             ("keyrot-gemini", Some("b".to_owned())),
+            ("keyrot-test-servers", None),
             ("strategy-gen", None),
         ];
         assert_eq!(targets(&workspace, &files), BTreeSet::from(expected));

@@ -41,7 +41,9 @@ pub(crate) fn tools(workspace: &Workspace) -> Result<Tools, String> {
     };
     let stamp = folder.join("installed");
     let python = program(&venv, "python");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && python.exists() {
+    // Redis may be a link to what the system had at that time.
+    let complete = python.exists() && redis_programs::are_in(&tools.folder);
+    if complete && std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         println!("target/tools is as it should be");
         return Ok(tools);
     }

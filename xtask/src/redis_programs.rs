@@ -9,10 +9,16 @@ use std::process::Command;
 use crate::run;
 
 const REDIS: [&str; 2] = ["redis-server", "redis-cli"];
+const VALKEY: &str = "valkey-server";
+
+/// True if nothing is missing in `programs`.
+pub(crate) fn are_in(programs: &Path) -> bool {
+    REDIS.into_iter().chain([VALKEY]).all(|name| programs.join(name).exists())
+}
 
 /// Links to the programs, in `programs`. `folder` is where to unpack what is not installed.
 pub(crate) fn bring(folder: &Path, programs: &Path, python: &Path) -> Result<(), String> {
-    link(&valkey(python)?, &programs.join("valkey-server"))?;
+    link(&valkey(python)?, &programs.join(VALKEY))?;
     if REDIS.into_iter().all(run::exists) {
         return REDIS.into_iter().try_for_each(|name| link(&on_path(name)?, &programs.join(name)));
     }
@@ -84,6 +90,8 @@ fn unpack(folder: &Path) -> Result<PathBuf, String> {
             run::output(Command::new("dpkg").arg("-x").arg(&package).arg(&root))?;
         }
     }
+    // The lists are large, and old at the next time.
+    let _ = std::fs::remove_dir_all(&apt);
     Ok(root)
 }
 

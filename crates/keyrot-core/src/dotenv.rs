@@ -3,6 +3,8 @@
 //! Not the crate dotenvy: it substitutes `$NAME` from the process environment, which changes keys that
 //! hold a `$`, and its errors print the content of the line, which may be a secret.
 
+use std::ops::Range;
+
 use crate::error::ConfigError;
 use crate::vars::Vars;
 
@@ -23,15 +25,34 @@ use crate::vars::Vars;
 /// assert!(error.starts_with("line 2: ") && !error.contains("oops"));
 /// ```
 pub fn parse_dotenv(text: &str) -> Result<Vars, ConfigError> {
+    assignments(text)
+        .map(|found| Vars::from_iter(found.into_iter().map(|assignment| (assignment.name, assignment.value))))
+}
+
+/// A value and where it stands.
+pub(crate) struct Assignment {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    /// The bytes of the value as it is written, quotes included.
+    pub(crate) written: Range<usize>,
+}
+
+/// Every assignment in the order of the file.
+pub(crate) fn assignments(text: &str) -> Result<Vec<Assignment>, ConfigError> {
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut line_number = 1;
-    let mut pairs = Vec::new();
+    let mut found = Vec::new();
     let mut problems = Vec::new();
     while !rest.is_empty() {
         let before = rest;
+        let begin = text.len() - rest.len();
         match assignment(rest) {
-            Ok((pair, after)) => {
-                pairs.extend(pair);
+            Ok((assignment, after)) => {
+                found.extend(assignment.map(|Assignment { name, value, written }| Assignment {
+                    name,
+                    value,
+                    written: begin + written.start..begin + written.end,
+                }));
                 rest = after;
             }
             Err(problem) => {
@@ -43,14 +64,12 @@ pub fn parse_dotenv(text: &str) -> Result<Vars, ConfigError> {
     }
     match ConfigError::of(problems) {
         Some(error) => Err(error),
-        None => Ok(Vars::from_iter(pairs)),
+        None => Ok(found),
     }
 }
 
-type Pair = (String, String);
-
-/// Reads one line, or more if a quoted value spans them; the pair, if there is one, and what follows.
-fn assignment(text: &str) -> Result<(Option<Pair>, &str), &'static str> {
+/// Reads one line, or more if a quoted value spans them; the assignment, if there is one, and what follows.
+fn assignment(text: &str) -> Result<(Option<Assignment>, &str), &'static str> {
     let (line, after) = text.split_once('\n').unwrap_or((text, ""));
     let statement = line.trim();
     if statement.is_empty() || statement.starts_with('#') {
@@ -68,17 +87,26 @@ fn assignment(text: &str) -> Result<(Option<Pair>, &str), &'static str> {
         return Err("what stands before '=' is not a name of letters, digits, '_', '.' and '-' that does \
                     not begin with a digit (the line is not shown: it may hold a secret)");
     }
-    let written = &text[left.len() + 1..];
-    let blank = written.len() - written.trim_start_matches([' ', '\t']).len();
-    let (value, after) = match written.as_bytes().get(blank) {
-        Some(b'\'') => quoted(&written[blank + 1..], '\'')?,
-        Some(b'"') => quoted(&written[blank + 1..], '"')?,
-        _ => (unquoted(&line[left.len() + 1..]).to_owned(), after),
+    let begin = left.len() + 1;
+    let start = text.len() - text[begin..].trim_start_matches([' ', '\t']).len();
+    let (value, written, after) = match text.as_bytes().get(start) {
+        Some(&quote @ (b'\'' | b'"')) => {
+            let (value, length, after) = quoted(&text[start + 1..], char::from(quote))?;
+            (value, start..start + length + 2, after)
+        }
+        _ => match unquoted(&line[begin..]) {
+            "" => (String::new(), begin..begin, after),
+            value => {
+                // Other white space before a value is replaced with it: behind such, a quote opens nothing.
+                let blank = line.len() - begin - line[begin..].trim_start().len();
+                (value.to_owned(), start..begin + blank + value.len(), after)
+            }
+        },
     };
-    Ok((Some((name.to_owned(), value)), after))
+    Ok((Some(Assignment { name: name.to_owned(), value, written }), after))
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with(|c: char| c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
@@ -91,8 +119,8 @@ fn unquoted(line: &str) -> &str {
     line[..comment.unwrap_or(line.len())].trim()
 }
 
-/// The value up to the closing quote, and what follows the end of that line.
-fn quoted(text: &str, quote: char) -> Result<(String, &str), &'static str> {
+/// The value up to the closing quote, how long it is as written, and what follows the end of that line.
+fn quoted(text: &str, quote: char) -> Result<(String, usize, &str), &'static str> {
     let mut value = String::new();
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
@@ -100,7 +128,7 @@ fn quoted(text: &str, quote: char) -> Result<(String, &str), &'static str> {
             let (tail, after) = text[at + 1..].split_once('\n').unwrap_or((&text[at + 1..], ""));
             let tail = tail.trim();
             return match tail.is_empty() || tail.starts_with('#') {
-                true => Ok((value, after)),
+                true => Ok((value, at, after)),
                 false => Err("more text follows the closing quote; allowed there: a comment"),
             };
         }

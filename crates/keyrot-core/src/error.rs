@@ -43,6 +43,13 @@ impl ConfigError {
         Self::new(format!("cannot {what} {}: {error}", path.display()))
     }
 
+    /// Each problem with the file that it is in.
+    #[must_use]
+    pub fn in_file(&self, path: &Path) -> Self {
+        let problems = self.problems.iter().map(|problem| format!("{}: {problem}", path.display()));
+        Self { problems: problems.collect() }
+    }
+
     /// Each problem in words.
     pub fn problems(&self) -> &[String] {
         &self.problems

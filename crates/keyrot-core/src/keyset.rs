@@ -9,7 +9,7 @@ use crate::key::{KeyId, KeyMetadata, ModelName};
 use crate::keyset_edit::{self, Change};
 use crate::keyset_entry::FIELDS;
 use crate::keyset_read::{entries, share_projects, unknown_fields};
-use crate::keyset_save;
+use crate::text_file::update_file;
 
 const EMPTY: &str = "{\n  \"keys\": []\n}\n";
 
@@ -67,7 +67,7 @@ impl KeySet {
             )),
             _ => ConfigError::file("read", path, &error),
         })?;
-        Self::parse(&text).map_err(|error| keyset_save::in_file(path, &error))
+        Self::parse(&text).map_err(|error| error.in_file(path))
     }
 
     /// Reads the text of a keys.json: JSON, comments and trailing commas accepted.
@@ -167,8 +167,10 @@ impl KeySet {
     /// If the file cannot be read or written, is broken now, or a changed entry was removed from it
     /// meanwhile; nothing is written then, and the changes are kept for another try.
     pub fn save(&mut self, path: &Path, now: SystemTime) -> Result<(), ConfigError> {
-        let saved = keyset_save::update(path, |newest| self.merged_into(newest.unwrap_or(&self.text), now))?;
-        *self = saved;
+        *self = update_file(path, |newest| {
+            let merged = self.merged_into(newest.unwrap_or(&self.text), now)?;
+            Ok((merged.text.clone(), merged))
+        })?;
         Ok(())
     }
 
@@ -178,10 +180,6 @@ impl KeySet {
     /// If the result would not be a valid file.
     pub fn to_text(&self, now: SystemTime) -> Result<String, ConfigError> {
         self.merged_into(&self.text, now).map(|merged| merged.text)
-    }
-
-    pub(crate) fn text(&self) -> &str {
-        &self.text
     }
 
     fn merged_into(&self, newest: &str, now: SystemTime) -> Result<Self, ConfigError> {

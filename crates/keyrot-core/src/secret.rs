@@ -45,6 +45,12 @@ pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
 /// A store that can be written to.
 #[async_trait]
 pub trait SecretWriter: SecretStore {
+    /// Why [`put`](Self::put) would be refused for this key, as far as the store knows without asking anybody: a
+    /// variable of the process, which nobody can change from outside. `None`: nothing is known against it.
+    fn unwritable(&self, _key: &KeyMetadata) -> Option<SecretError> {
+        None
+    }
+
     /// Puts the secret where [`fetch`](SecretStore::fetch) looks for it, or replaces the one that is there.
     async fn put(&self, key: &KeyMetadata, secret: &SecretString) -> Result<(), SecretError>;
 }

@@ -1,72 +1,18 @@
-//! keys.json and .env with generated text: no panic, nothing lost that was not changed.
+//! Valid keys.json of every look: nothing is lost that was not changed.
 //! `PROPTEST_CASES` sets the number of cases.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
 use std::time::SystemTime;
 
-use keyrot_core::{KeyId, KeyMetadata, KeySet, Limits, parse_dotenv};
+use keyrot_core::{KeyId, KeyMetadata, KeySet, Limits};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Pieces of which nearly valid files are made.
-const PIECES: &[&str] = &[
-    "{",
-    "}",
-    "[",
-    "]",
-    ":",
-    ",",
-    "\"keys\"",
-    "\"key_id\"",
-    "\"a\"",
-    "\"b\"",
-    "\"model_name\"",
-    "\"rpm\"",
-    "\"tags\"",
-    "\"models\"",
-    "\"secret\"",
-    "\"project\"",
-    "\"created_at\"",
-    "\"2024-01-01T00:00:00\"",
-    "null",
-    "true",
-    "-1",
-    "60",
-    "1e6",
-    "1e999",
-    "//",
-    "/*",
-    "*/",
-    "#",
-    "\n",
-    "\r\n",
-    " ",
-    "\t",
-    "\\",
-    "\\u12",
-    "'",
-    "\"",
-    "=",
-    "export ",
-    "$",
-    "\u{feff}",
-    "é",
-    "\0",
-    "{\"keys\": [",
-    "{\"key_id\": \"a\", \"model_name\": \"m\"",
-    "}]}",
-];
-
-fn soup() -> impl Strategy<Value = String> {
-    prop_oneof![vec(select(PIECES), 0..40).prop_map(|pieces| pieces.concat()), any::<String>()]
-}
-
 /// What may stand between two tokens.
-fn gap() -> impl Strategy<Value = String> {
-    let blank = select(&["", "", " ", "\n", "\n    ", "\t", "\n\n"][..]).prop_map(str::to_owned);
-    let comment =
-        select(&[" // note\n", " /* note */ ", "\n  // note\n  ", "/**/"][..]).prop_map(str::to_owned);
+fn gap() -> impl Strategy<Value = &'static str> {
+    let blank = select(&["", "", " ", "\n", "\n    ", "\t", "\n\n"][..]);
+    let comment = select(&[" // note\n", " /* note */ ", "\n  // note\n  ", "/**/"][..]);
     prop_oneof![4 => blank, 1 => comment]
 }
 
@@ -88,9 +34,9 @@ const FIELDS: &[&str] = &[
 const OWNER: &str = "\"owner\": {\"team\": \"a\"}";
 
 /// Joins `{` name: value, ... `}` with generated gaps, and a comma at the end if asked.
-fn joined(open: char, items: &[String], gaps: &[String], trailing: bool, close: char) -> String {
-    let mut gaps = gaps.iter().cycle();
-    let mut gap = || gaps.next().map_or("", String::as_str);
+fn joined(open: char, items: &[String], gaps: &[&str], trailing: bool, close: char) -> String {
+    let mut gaps = gaps.iter().copied().cycle();
+    let mut gap = || gaps.next().unwrap_or_default();
     let mut text = format!("{open}{}", gap());
     for (index, item) in items.iter().enumerate() {
         let comma = index + 1 < items.len() || trailing;
@@ -212,18 +158,6 @@ fn comments(text: &str) -> usize {
 
 proptest! {
     #[test]
-    fn fuzz_keys_json(text in soup()) {
-        if let Ok(keys) = KeySet::parse(&text) {
-            prop_assert_eq!(keys.to_text(SystemTime::UNIX_EPOCH).unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn fuzz_dotenv(text in soup()) {
-        let _ = parse_dotenv(&text);
-    }
-
-    #[test]
     fn fuzz_an_unchanged_keys_json_is_saved_as_it_was(text in file()) {
         let keys = KeySet::parse(&text).unwrap();
         prop_assert_eq!(keys.to_text(SystemTime::UNIX_EPOCH).unwrap(), text);
@@ -244,20 +178,5 @@ proptest! {
             prop_assert_eq!(saved.matches("burst_capacity").count(), text.matches("burst_capacity").count());
         }
         prop_assert_eq!(read.to_text(SystemTime::UNIX_EPOCH).unwrap(), saved);
-    }
-
-    #[test]
-    fn fuzz_what_is_quoted_in_a_dotenv_file_comes_out_again(value in any::<String>(), comment in "[a-z ]{0,5}") {
-        let mut escaped = String::new();
-        for c in value.chars() {
-            match c {
-                '"' | '\\' => escaped.extend(['\\', c]),
-                '\r' => escaped.push_str("\\r"),
-                _ => escaped.push(c),
-            }
-        }
-        let vars = parse_dotenv(&format!("A=1\nK=\"{escaped}\" # {comment}\nB=2")).unwrap();
-        prop_assert_eq!(vars.raw("K"), Some(value.trim()));
-        prop_assert_eq!((vars.raw("A"), vars.raw("B")), (Some("1"), Some("2")));
     }
 }

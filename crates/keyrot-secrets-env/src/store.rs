@@ -21,8 +21,8 @@ use keyrot_core::{
 /// [`check`](SecretStore::check) refuses ids that lead to one variable.
 #[derive(Clone)]
 pub struct EnvStore {
-    process: Vars,
-    dotenv: Option<PathBuf>,
+    pub(crate) process: Vars,
+    pub(crate) dotenv: Option<PathBuf>,
 }
 
 impl EnvStore {
@@ -57,7 +57,7 @@ fn unreadable(locator: &str, path: &Path, why: &str) -> SecretError {
 }
 
 /// The exact name, and the one that a shell can set; the same for most ids.
-fn names(key: &KeyMetadata) -> [String; 2] {
+pub(crate) fn names(key: &KeyMetadata) -> [String; 2] {
     if let Some(name) = &key.secret {
         return [name.clone(), name.clone()];
     }
@@ -67,7 +67,7 @@ fn names(key: &KeyMetadata) -> [String; 2] {
 }
 
 /// What is wrong with the name in the field `secret`: neither a shell nor a `.env` file can set it.
-fn bad_name(key: &KeyMetadata) -> Option<String> {
+pub(crate) fn bad_name(key: &KeyMetadata) -> Option<String> {
     let name = key.secret.as_deref()?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     (name.is_empty() || !name.chars().all(allowed)).then(|| {

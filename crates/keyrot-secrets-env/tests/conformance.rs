@@ -1,12 +1,12 @@
 //! The suite of secret stores on a `.env` file.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::sync::{Arc, Mutex};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyrot_core::{KeyId, KeyMetadata, SecretStore, Vars};
+use keyrot_core::{KeyId, KeyMetadata, SecretStore, SecretWriter, Vars};
 use keyrot_secrets_env::EnvStore;
 use keyrot_testkit::secret_store::SecretHarness;
 use keyrot_testkit::secret_store_tests;
@@ -14,7 +14,6 @@ use tempfile::TempDir;
 
 struct DotenvFile {
     directory: TempDir,
-    values: Mutex<BTreeMap<String, String>>,
 }
 
 #[async_trait]
@@ -25,14 +24,18 @@ impl SecretHarness for DotenvFile {
 
     async fn put(&self, key: &KeyMetadata, secret: &str) {
         let name = key.secret.clone().unwrap_or_else(|| format!("GEMINI_KEY_{}", key.key_id));
-        let mut values = self.values.lock().unwrap();
-        values.insert(name, secret.replace('\r', "\\r").replace('\n', "\\n"));
-        let text: String = values.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
-        fs::write(self.directory.path().join(".env"), text).unwrap();
+        let value = secret.replace('\r', "\\r").replace('\n', "\\n");
+        let path = self.directory.path().join(".env");
+        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+        writeln!(file, "{name}=\"{value}\"").unwrap(); // of two lines the last counts
     }
 
     fn advice(&self, key: &KeyMetadata) -> String {
         key.secret.clone().unwrap_or_else(|| format!("GEMINI_KEY_{}", key.key_id))
+    }
+
+    fn writer(&self) -> Arc<dyn SecretWriter> {
+        Arc::new(EnvStore::with_dotenv(Vars::default(), self.directory.path().join(".env")))
     }
 
     fn bad_names(&self) -> Vec<String> {
@@ -45,7 +48,7 @@ impl SecretHarness for DotenvFile {
 }
 
 async fn dotenv_file() -> DotenvFile {
-    DotenvFile { directory: TempDir::new().unwrap(), values: Mutex::default() }
+    DotenvFile { directory: TempDir::new().unwrap() }
 }
 
-secret_store_tests!(dotenv_file; named);
+secret_store_tests!(dotenv_file; named written);

@@ -1,8 +1,9 @@
-//! What every backend of keyrot must do, as suites of named tests; virtual time; a search for leaks.
+//! What every backend of keyrot must do, as suites of named tests; virtual time; the log and a search for leaks.
 //!
 //! For tests only: a broken rule ends in a panic.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test kit fails by panicking")]
 
+mod captured;
 pub mod leak;
 mod limiter_blocks;
 mod limiter_proof;
@@ -16,6 +17,7 @@ mod virtual_time;
 
 use std::future::Future;
 
+pub use crate::captured::Captured;
 pub use crate::virtual_time::run_virtual;
 
 /// Runs one case of a suite to its end, on one thread and in real time.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 #[cfg(feature = "secrets-env")]
 use keyrot_secrets_env::EnvStore;
 
-use keyrot_core::{ConfigError, SecretStore};
+use keyrot_core::{ConfigError, SecretStore, SecretWriter};
 
 use crate::environment::Environment;
+use crate::settings::Settings;
 
 /// The stores of this build.
 const COMPILED_IN: &[&str] = &[
@@ -15,22 +16,19 @@ const COMPILED_IN: &[&str] = &[
     "env",
 ];
 
-/// The store of this name.
-pub(crate) fn secret_store(
-    kind: &str,
-    environment: &Environment,
-) -> Result<Arc<dyn SecretStore>, ConfigError> {
-    match kind {
+/// The store that the settings name, to read from and to write to.
+pub(crate) fn secret_writer(settings: &Settings) -> Result<Arc<dyn SecretWriter>, ConfigError> {
+    match settings.secret_store() {
         #[cfg(feature = "secrets-env")]
-        "env" => Ok(variables(environment)),
+        "env" => Ok(Arc::new(variables(&settings.environment))),
         #[cfg(not(feature = "secrets-env"))]
-        "env" => Err(not_compiled_in(kind, environment)),
-        "vault" | "aws" | "azure" => Err(not_compiled_in(kind, environment)),
-        _ => Err(ConfigError::bad_value("SECRET_STORE_TYPE", kind, "env, vault, aws or azure")),
+        kind @ "env" => Err(not_compiled_in(kind)),
+        kind @ ("vault" | "aws" | "azure") => Err(not_compiled_in(kind)),
+        kind => Err(ConfigError::bad_value("SECRET_STORE_TYPE", kind, "env, vault, aws or azure")),
     }
 }
 
-fn not_compiled_in(kind: &str, _read_by_no_store: &Environment) -> ConfigError {
+fn not_compiled_in(kind: &str) -> ConfigError {
     let compiled_in = if COMPILED_IN.is_empty() { "none".to_owned() } else { COMPILED_IN.join(", ") };
     ConfigError::new(format!(
         "SECRET_STORE_TYPE is {kind:?}, which is not compiled in this build: it is the feature secrets-{kind}; \
@@ -40,12 +38,12 @@ fn not_compiled_in(kind: &str, _read_by_no_store: &Environment) -> ConfigError {
 
 /// The process's variables over the `.env` file, which is read anew with each fetch.
 #[cfg(feature = "secrets-env")]
-fn variables(environment: &Environment) -> Arc<dyn SecretStore> {
+fn variables(environment: &Environment) -> EnvStore {
     let process = environment.process().clone();
-    Arc::new(match environment.file() {
+    match environment.file() {
         Some(file) => EnvStore::with_dotenv(process, file),
         None => EnvStore::new(process),
-    })
+    }
 }
 
 /// The store of the single key, and the name that its entry has to give to it.
@@ -54,7 +52,7 @@ pub(crate) fn single_secret(
     environment: &Environment,
     variable: &'static str,
 ) -> (Arc<dyn SecretStore>, Option<&'static str>) {
-    (variables(environment), Some(variable))
+    (Arc::new(variables(environment)), Some(variable))
 }
 
 /// Without the store of variables the value is taken once.

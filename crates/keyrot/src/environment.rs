@@ -48,7 +48,7 @@ impl Environment {
         let named = env_file.or_else(|| process.text("KEYROT_ENV_FILE").map(Path::new));
         let path = named.unwrap_or(Path::new(DEFAULT_FILE)).to_owned();
         let below = match fs::read_to_string(&path) {
-            Ok(text) => parse_dotenv(&text).map_err(|error| in_file(&path, &error))?,
+            Ok(text) => parse_dotenv(&text).map_err(|error| error.in_file(&path))?,
             Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => Vars::default(),
             Err(error) => return Err(ConfigError::file("read", &path, &error)),
         };
@@ -79,11 +79,6 @@ impl Environment {
 fn is_ours(name: &str) -> bool {
     ["KEYROT_", "GEMINI_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix))
         || ["ENABLE_KEY_ROTATION", "SECRET_STORE_TYPE", "REDIS_URL"].contains(&name)
-}
-
-fn in_file(path: &Path, error: &ConfigError) -> ConfigError {
-    let problems = error.problems().iter().map(|problem| format!("{}: {problem}", path.display()));
-    ConfigError::of(problems.collect()).unwrap_or_else(|| error.clone())
 }
 
 #[cfg(test)]

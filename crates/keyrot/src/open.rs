@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keyrot_core::{
-    Clock, ConfigError, KeyId, KeyPool, KeySet, NO_KEYS, SecretError, SecretStore, SystemClock,
+    Clock, ConfigError, KeyId, KeyPool, KeySet, NO_KEYS, SecretError, SecretStore, SecretWriter, SystemClock,
 };
 
 use crate::backends;
@@ -125,7 +125,15 @@ impl Settings {
         if !self.rotates() {
             return SingleKey::new(&self.environment, self.default_model()).map(|single| single.secrets);
         }
-        backends::secret_store(self.secret_store(), &self.environment)
+        Ok(backends::secret_writer(self)?)
+    }
+
+    /// The store that `SECRET_STORE_TYPE` names, to write to, whether rotation is on or off.
+    ///
+    /// # Errors
+    /// A name that means nothing, or a store that this build leaves out.
+    pub fn secret_writer(&self) -> Result<Arc<dyn SecretWriter>, ConfigError> {
+        backends::secret_writer(self)
     }
 
     /// What to tell people about the variables; part of [`Opened::notices`].

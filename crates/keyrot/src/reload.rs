@@ -186,7 +186,7 @@ mod tests {
         let path = folder.path().join("keys.json");
         fs::write(&path, TWO).unwrap();
         let settings = Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&path);
-        let secrets = crate::backends::secret_store("env", &settings.environment).unwrap();
+        let secrets = settings.secrets().unwrap();
         let pool = KeyPool::builder(settings.key_set().unwrap())
             .shared_secrets(Arc::clone(&secrets))
             .clock(ManualClock::default())
@@ -246,10 +246,9 @@ mod tests {
     async fn what_is_known_of_keys_that_remain_is_kept() {
         let vars = Vars::from_iter([("GEMINI_KEY_a", "x"), ("GEMINI_KEY_b", "y"), ("GEMINI_KEY_c", "z")]);
         let mut bench = bench();
-        let environment = crate::Environment::of(vars);
-        bench.pool = KeyPool::builder(KeySet::parse(TWO).unwrap())
-            .shared_secrets(crate::backends::secret_store("env", &environment).unwrap())
-            .build();
+        let settings = Settings::from_vars(&vars).unwrap().rotation(Some(true));
+        bench.pool =
+            KeyPool::builder(KeySet::parse(TWO).unwrap()).shared_secrets(settings.secrets().unwrap()).build();
         bench.watched.pool = bench.pool.clone();
         let lease = bench.pool.acquire(&KeyRequest::any()).await.unwrap().begin().unwrap();
         let rested = lease.key_id().to_string();

@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::Path;
 
-use keyrot::secrecy::ExposeSecret;
-use keyrot::{ConfigError, Environment, KeyRequest, Notice, Opened, Settings, Vars};
+use keyrot::secrecy::{ExposeSecret, SecretString};
+use keyrot::{ConfigError, Environment, KeyId, KeyMetadata, KeyRequest, Notice, Opened, Settings, Vars};
 
 const EXAMPLE: &str = include_str!("../../../keys_example.json");
 
@@ -201,4 +201,20 @@ async fn after_close_nobody_gets_a_key() {
     let pool = opened.pool.clone();
     opened.close().await;
     assert!(matches!(pool.acquire(&KeyRequest::any()).await, Err(keyrot::AcquireError::Closed)));
+}
+
+#[tokio::test]
+async fn a_written_secret_is_read_from_the_store_that_is_configured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my.env");
+    std::fs::write(&path, "SECRET_STORE_TYPE=env\n").unwrap();
+    let environment = Environment::new(Vars::default(), Some(&path)).unwrap();
+    let settings = Settings::from_environment(environment).unwrap();
+    let key = KeyMetadata::new(KeyId::parse("a").unwrap(), "m");
+    settings.secret_writer().unwrap().put(&key, &SecretString::from("new")).await.unwrap();
+    let secrets = settings.rotation(Some(true)).secrets().unwrap();
+    assert_eq!(secrets.fetch(&key).await.unwrap().expose_secret(), "new");
+    let vault = Settings::from_vars(&Vars::from_iter([("SECRET_STORE_TYPE", "vautl")])).unwrap();
+    let error = vault.secret_writer().unwrap_err().to_string();
+    assert!(error.contains("SECRET_STORE_TYPE is \"vautl\"; allowed: env, vault, aws or azure"), "{error}");
 }

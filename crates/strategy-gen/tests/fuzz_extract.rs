@@ -82,30 +82,52 @@ fn mutated() -> impl Strategy<Value = String> {
     })
 }
 
+/// What is found is a part of the reply.
+fn extract_from(reply: &str) -> Option<String> {
+    let code = extract(reply)?.code;
+    assert!(!code.trim().is_empty());
+    assert!(!code.contains('\r'));
+    let lines: Vec<&str> = reply.split(['\n', '\r']).collect();
+    for line in code.lines() {
+        assert!(lines.iter().any(|whole| whole.contains(line)), "{line:?} is not in the reply");
+    }
+    Some(code)
+}
+
+/// True if it is a strategy; what is said about the code is in the code.
+fn check_code(code: &str) -> bool {
+    match check(code) {
+        Ok(checked) => {
+            assert!(code.contains(&checked.class_name));
+            true
+        }
+        Err(finding) => {
+            assert!(finding.line <= code.matches('\n').count() + 1);
+            assert!(!finding.to_string().is_empty());
+            false
+        }
+    }
+}
+
+#[test]
+fn corpus_of_replies_holds_strategies() {
+    for reply in CORPUS {
+        let code = extract_from(reply).expect(reply);
+        assert!(check_code(&code), "{code}");
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
 
     #[test]
     fn fuzz_extract_never_panics_and_invents_nothing(reply in prop_oneof![soup(), mutated()]) {
-        if let Some(found) = extract(&reply) {
-            prop_assert!(!found.code.trim().is_empty());
-            prop_assert!(!found.code.contains('\r'));
-            let lines: Vec<&str> = reply.split(['\n', '\r']).collect();
-            for line in found.code.lines() {
-                prop_assert!(lines.iter().any(|whole| whole.contains(line)), "{line:?} is not in the reply");
-            }
-        }
+        extract_from(&reply);
     }
 
     #[test]
     fn fuzz_check_never_panics_and_its_findings_point_into_the_code(code in prop_oneof![soup(), mutated()]) {
-        match check(&code) {
-            Ok(checked) => prop_assert!(code.contains(&checked.class_name)),
-            Err(finding) => {
-                prop_assert!(finding.line <= code.matches('\n').count() + 1);
-                prop_assert!(!finding.to_string().is_empty());
-            }
-        }
+        check_code(&code);
     }
 
     #[test]

@@ -17,7 +17,9 @@ static CLAIMED: Mutex<Vec<File>> = Mutex::new(Vec::new());
 /// If every port of the range is in use.
 #[must_use]
 pub fn free_port() -> u16 {
-    let folder = std::env::temp_dir().join("keyrot-test-ports");
+    // One folder a user: nobody else may write into it.
+    let user = rustix::process::getuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("keyrot-test-ports-{user}"));
     std::fs::create_dir_all(&folder).expect("the folder for temporary files can be written to");
     // Processes begin at different places, so that they seldom ask for the same port.
     let room = PORTS.end - PORTS.start;

@@ -182,8 +182,7 @@ mod tests {
         assert!(!seen.contains("CARGO"), "{seen}");
         process.restart();
         process.wait_until_ready(async || started(2)(&log)).await;
-        drop(process);
-        assert!(!home.exists());
+        assert!(home.exists());
     }
 
     #[tokio::test]
@@ -192,14 +191,17 @@ mod tests {
         shell("echo no such option >&2; exit 1").wait_until_ready(async || false).await;
     }
 
+    /// `R`unning, `S`leeping, s`T`opped; nothing once it is gone.
+    #[cfg(target_os = "linux")]
+    fn state(id: u32) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.rsplit(") ").next()?.chars().next()
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_frozen_one_is_stopped_until_it_is_thawed() {
         let mut process = shell("exec cat /dev/zero > /dev/null");
-        let state = |id: u32| {
-            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            stat.rsplit(") ").next().unwrap_or_default().chars().next()
-        };
         let id = process.id();
         process.freeze();
         crate::wait_until("it to stop", START, async || state(id) == Some('T')).await;
@@ -208,5 +210,17 @@ mod tests {
         process.freeze();
         process.kill();
         assert_eq!(state(id), None, "a frozen one can be killed");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_is_left_of_one_that_was_started_again_or_dropped() {
+        let mut process = shell("exec cat /dev/zero > /dev/null");
+        let (first, home) = (process.id(), process.home().to_owned());
+        process.restart();
+        let second = process.id();
+        assert_eq!((state(first), state(second).is_some()), (None, true));
+        drop(process);
+        assert_eq!((state(second), home.exists()), (None, false));
     }
 }

@@ -2,7 +2,6 @@
 //! returned, shown, logged or panicked with.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
-mod captured;
 mod failures;
 mod panics;
 

@@ -1,12 +1,10 @@
 //! A secret is driven through every path that can fail, and searched for in everything that is shown or logged.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock};
-
 use futures_util::StreamExt;
 use keyrot_core::Classify;
 use keyrot_core::secrecy::SecretString;
 use keyrot_gemini::GeminiError;
+use keyrot_testkit::Captured;
 use serde_json::{Value, json};
 
 use crate::scripted::{Scripted, Step, begun, event, reply, streamed};
@@ -18,49 +16,6 @@ const SENTINELS: [&str; 3] = [
     "AQ.SENTINEL_k3y.Ab8RN6K0123456789abcdef-ghij",
     "SENTINEL_k3y/+=0123456789%abcdef",
 ];
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl log::Log for Captured {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        writeln!(self.clone(), "{} {}", record.target(), record.args()).unwrap();
-    }
-
-    fn flush(&self) {}
-}
-
-/// All that is logged in this process from now on, by `tracing` and by `log` (reqwest), at the finest level.
-fn capture() -> &'static Captured {
-    static LOG: OnceLock<Captured> = OnceLock::new();
-    LOG.get_or_init(|| {
-        let captured = Captured::default();
-        let writer = captured.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
-        log::set_boxed_logger(Box::new(captured.clone())).unwrap();
-        log::set_max_level(log::LevelFilter::Trace);
-        captured
-    })
-}
 
 #[track_caller]
 fn clean(what: &str, shown: &str) {
@@ -109,7 +64,7 @@ fn echoes(secret: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn no_refusal_shows_the_key() {
-    let log = capture();
+    let log = Captured::begin();
     for sentinel in SENTINELS {
         let secret = SecretString::from(sentinel);
         for body in echoes(sentinel) {
@@ -139,7 +94,7 @@ async fn no_refusal_shows_the_key() {
             }
         }
     }
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     assert!(
         logged.contains("reply of the Gemini API") && logged.contains("reqwest"),
         "both loggers must hear"
@@ -149,7 +104,7 @@ async fn no_refusal_shows_the_key() {
 
 #[tokio::test]
 async fn no_broken_answer_shows_the_key() {
-    let log = capture();
+    let log = Captured::begin();
     for sentinel in SENTINELS {
         let secret = SecretString::from(sentinel);
         let mut scripts = vec![
@@ -178,5 +133,5 @@ async fn no_broken_answer_shows_the_key() {
             clean_error("stream", &error);
         }
     }
-    clean("log", &String::from_utf8(log.0.lock().unwrap().clone()).unwrap());
+    clean("log", &log.text());
 }
