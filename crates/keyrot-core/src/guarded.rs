@@ -17,16 +17,13 @@ use crate::limit::{
     SettleBatch, Settled, Snapshot,
 };
 use crate::outcome::Scope;
-use crate::window::WINDOW;
 
 /// A limiter that is away is tried again after this time.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// A report waits for the limiter at most so long; what became of it is found out later.
 const REPORT_WAITS: Duration = Duration::from_millis(20);
-/// Reports that a caller sends whose call found the limiter back; the rest is sent by and by.
-const REPORTS_AT_RETURN: usize = 16;
 /// Reports that are kept for a limiter that is away; the oldest go first.
-const KEPT_REPORTS: usize = 4096;
+pub(crate) const KEPT_REPORTS: usize = 4096;
 
 /// Guards a limiter that many processes share: while it cannot be reached its [`FailurePolicy`] holds,
 /// and when it is back it is told what was granted meanwhile before anything else is asked of it.
@@ -37,32 +34,32 @@ const KEPT_REPORTS: usize = 4096;
 ///
 /// Nothing runs by itself: call [`tend`](Self::tend) every second or so from a task of yours.
 pub struct GuardedLimiter {
-    limiter: Arc<dyn RateLimiter>,
+    pub(crate) limiter: Arc<dyn RateLimiter>,
     policy: FailurePolicy,
     clock: Arc<dyn Clock>,
     /// Names this process to the others.
-    me: u64,
-    processes: AtomicU32,
+    pub(crate) me: u64,
+    pub(crate) processes: AtomicU32,
     state: Mutex<State>,
     /// One at a time tells the limiter what it does not know.
-    telling: tokio::sync::Mutex<()>,
-    batches: AtomicU64,
+    pub(crate) telling: tokio::sync::Mutex<()>,
+    pub(crate) batches: AtomicU64,
     /// How far the limiter's clock is ahead of ours, in ms.
     ahead: AtomicI64,
 }
 
-struct State {
-    own: OwnBooks,
+pub(crate) struct State {
+    pub(crate) own: OwnBooks,
     /// When the limiter is tried again, if it is away.
-    away: Option<Instant>,
+    pub(crate) away: Option<Instant>,
     /// Until then nobody takes more than his part, by the limiter's time.
-    sharing_until: Millis,
+    pub(crate) sharing_until: Millis,
     /// What is added to generations, so that they never go back when their source changes.
     base: u64,
     handed: u64,
-    reports: VecDeque<SettleBatch>,
+    pub(crate) reports: VecDeque<SettleBatch>,
     /// How often the limiter was told everything.
-    told: u64,
+    pub(crate) told: u64,
     /// It has answered once.
     was_there: bool,
 }
@@ -110,46 +107,28 @@ impl GuardedLimiter {
         }
     }
 
-    /// Tries a limiter that is away, tells it what it does not know, and asks how many processes share
-    /// it. Call it every second or so.
-    pub async fn tend(&self) {
-        if self.is_away() {
-            self.try_to_return().await;
-        } else {
-            self.send_reports(KEPT_REPORTS).await;
-        }
-        if !self.is_away()
-            && let Ok(processes) = self.limiter.processes(self.me).await
-        {
-            // a limiter that has lost its memory, or was away for all, does not know them all at once
-            let sharing = self.lock().sharing_until > self.now();
-            let least = if sharing { self.processes.load(Ordering::Relaxed) } else { 1 };
-            self.processes.store(processes.max(least), Ordering::Relaxed);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_away(&self) -> bool {
+    pub(crate) fn is_away(&self) -> bool {
         self.lock().away.is_some()
     }
 
     /// The limiter's time as far as we know.
-    fn now(&self) -> Millis {
+    pub(crate) fn now(&self) -> Millis {
         let wall = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = Millis::try_from(wall.as_millis()).unwrap_or(Millis::MAX / 2);
         wall.saturating_add_signed(self.ahead.load(Ordering::Relaxed))
     }
 
-    fn note_time(&self, theirs: Millis) {
+    pub(crate) fn note_time(&self, theirs: Millis) {
         let wall = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let ahead = i64::try_from(theirs).unwrap_or(0) - i64::try_from(wall).unwrap_or(0);
         self.ahead.store(ahead, Ordering::Relaxed);
     }
 
-    fn lost(&self, error: &LimiterError) {
+    pub(crate) fn lost(&self, error: &LimiterError) {
         let now = self.now();
         let mut state = self.lock();
         if state.away.is_none() {
@@ -171,90 +150,6 @@ impl GuardedLimiter {
             state.away = Some(now + TRY_AGAIN);
         }
         due
-    }
-
-    async fn try_to_return(&self) -> bool {
-        let _one = self.telling.lock().await;
-        if !self.is_away() {
-            return true;
-        }
-        // does it answer, and does it remember?
-        let answer = match self.limiter.reserve(&[], &[], u64::MAX).await {
-            Ok(reply) => {
-                self.note_time(reply.now);
-                self.tell(false).await
-            }
-            Err(error) if error.kind() == LimiterErrorKind::Forgot => self.tell(true).await,
-            Err(error) => Err(error),
-        };
-        match answer {
-            Ok(()) => {
-                {
-                    let mut state = self.lock();
-                    state.away = None;
-                    state.change_source();
-                }
-                tracing::info!("the shared limiter is back");
-                self.send_reports(REPORTS_AT_RETURN).await;
-                true
-            }
-            Err(error) => {
-                self.lost(&error);
-                false
-            }
-        }
-    }
-
-    /// Books what the limiter does not know. From then on, for a minute, nobody takes more than his part:
-    /// the other processes may still have something to tell.
-    async fn tell(&self, everything: bool) -> Result<(), LimiterError> {
-        let verdicts = self.lock().own.memories(self.now(), everything);
-        let batch = SettleBatch {
-            epoch: self.me,
-            number: self.batches.fetch_add(1, Ordering::Relaxed),
-            seen: u64::MAX,
-            verdicts,
-            ..SettleBatch::default()
-        };
-        let settled =
-            if everything { self.limiter.recall(batch).await? } else { self.limiter.settle(batch).await? };
-        self.note_time(settled.now);
-        let mut state = self.lock();
-        state.own.forget_away();
-        if everything && state.away.is_none() {
-            state.own.note_loss(settled.now);
-        }
-        state.sharing_until = settled.now + WINDOW;
-        state.told += 1;
-        if everything {
-            // what was settled of calls before is in the memories already
-            state.reports.iter_mut().for_each(|report| report.settlements.clear());
-        }
-        Ok(())
-    }
-
-    /// The limiter has lost its memory: the first who hears of it tells it everything, for all.
-    async fn remind(&self, told_before: u64) -> Result<(), LimiterError> {
-        let _one = self.telling.lock().await;
-        if self.lock().told != told_before {
-            return Ok(());
-        }
-        tracing::warn!("the shared limiter has lost its memory: this process tells it what it knows");
-        self.tell(true).await
-    }
-
-    async fn send_reports(&self, at_most: usize) {
-        for _ in 0..at_most {
-            let next = self.lock().reports.pop_front();
-            let Some(batch) = next else { return };
-            if let Err(error) = self.limiter.settle(batch.clone()).await {
-                self.lock().reports.push_front(batch);
-                if error.is_transient() {
-                    self.lost(&error);
-                }
-                return;
-            }
-        }
     }
 
     async fn reserve_there(
@@ -405,7 +300,7 @@ impl GuardedLimiter {
 
 impl State {
     /// Another source of generations: what it says counts as new.
-    fn change_source(&mut self) {
+    pub(crate) fn change_source(&mut self) {
         self.base = self.handed + 1;
     }
 

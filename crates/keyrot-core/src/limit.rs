@@ -171,6 +171,8 @@ pub struct GroupUsage {
     pub effective: Limits,
     /// Calls are at least this far apart because the provider refused earlier than our books said.
     pub pace: Option<Duration>,
+    /// What keeps the smallest call out now, and until when; `None`: for good.
+    pub full: Option<(Reason, Option<Millis>)>,
 }
 
 /// Counts quota and keeps blocks, for one process or for many.

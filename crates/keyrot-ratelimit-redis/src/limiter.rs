@@ -1,6 +1,7 @@
 //! The limiter.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use keyrot_core::{
@@ -8,6 +9,8 @@ use keyrot_core::{
     Snapshot,
 };
 
+use crate::address::RedisAddress;
+use crate::reply::bytes_of;
 use crate::reserve_call::Call;
 use crate::server::Server;
 use crate::settle_call::Report;
@@ -20,6 +23,31 @@ const CANDIDATES: usize = 16;
 #[derive(Clone, Debug)]
 pub struct RedisLimiter {
     pub(crate) server: Arc<Server>,
+}
+
+impl RedisLimiter {
+    /// Asks the server for a sign of life; how long it took.
+    ///
+    /// # Errors
+    /// [`Unavailable`](keyrot_core::LimiterErrorKind::Unavailable), which says why.
+    pub async fn ping(&self) -> Result<Duration, LimiterError> {
+        let before = self.server.clock.now();
+        self.server.command(&redis::cmd("PING")).await?;
+        Ok(self.server.clock.now().saturating_duration_since(before))
+    }
+
+    /// The server's `maxmemory-policy`, if it says so. With anything but `noeviction` it may forget counts.
+    pub async fn eviction(&self) -> Option<String> {
+        let reply = self.server.command(redis::cmd("INFO").arg("memory")).await.ok()?;
+        let text = String::from_utf8(bytes_of(reply)?).ok()?;
+        let policy = text.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"))?;
+        Some(policy.trim().to_owned())
+    }
+
+    /// Where it counts, without credentials.
+    pub fn address(&self) -> &RedisAddress {
+        &self.server.address
+    }
 }
 
 #[async_trait]
@@ -55,6 +83,10 @@ impl RateLimiter for RedisLimiter {
 
     async fn recall(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
         self.server.recall(Report::Batch(batch)).await
+    }
+
+    async fn processes(&self, me: u64) -> Result<u32, LimiterError> {
+        self.server.processes(me).await
     }
 
     fn candidates_at_once(&self) -> usize {

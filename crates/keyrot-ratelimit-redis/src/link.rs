@@ -138,7 +138,12 @@ impl Link {
         Some(Borrowed { connection, mark })
     }
 
-    async fn connect(&self) -> RedisResult<Connection> {
+    /// Boxed: a caller's future would otherwise hold all that a connection needs while it is made.
+    fn connect(&self) -> RedisFuture<'_, Connection> {
+        Box::pin(async { self.connect_now().await })
+    }
+
+    async fn connect_now(&self) -> RedisResult<Connection> {
         match &self.source {
             Source::Single(pool) => {
                 let made = pool.get().await.map_err(|error| match error {

@@ -32,6 +32,10 @@ impl Names {
         self.named("counters")
     }
 
+    pub(crate) fn processes(&self) -> String {
+        self.named("processes")
+    }
+
     pub(crate) fn issuer(&self, epoch: u64) -> String {
         self.named(&format!("issuer:{epoch:016x}"))
     }

@@ -128,7 +128,7 @@ impl RedisOptions {
     }
 
     /// User and password of the sentinels; those in the address are the servers'
-    /// (`KEYROT_REDIS_SENTINEL_USER`, `KEYROT_REDIS_SENTINEL_PASSWORD`).
+    /// (`KEYROT_REDIS_SENTINEL_PASSWORD`).
     #[must_use]
     pub fn sentinel_login(mut self, user: Option<&str>, password: Option<&SecretString>) -> Self {
         self.login = SentinelLogin {

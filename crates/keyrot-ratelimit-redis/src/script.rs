@@ -9,6 +9,7 @@ pub(crate) static RESERVE: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("record.lua"), include_str!("reserve.lua"))));
 pub(crate) static SETTLE: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("record.lua"), include_str!("settle.lua"))));
+pub(crate) static PROCESSES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("processes.lua")));
 pub(crate) static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("snapshot.lua")));
 
 /// One script.

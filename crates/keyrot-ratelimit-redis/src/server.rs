@@ -9,16 +9,17 @@ use keyrot_core::{
     Candidate, Clock, CounterRecord, KeyId, LimiterError, LimiterErrorKind, Millis, QuotaRecord, Reserved,
     Scope, ScopeRecord, Settled, Snapshot,
 };
-use redis::Value;
+use redis::aio::ConnectionLike;
+use redis::{RedisResult, Value};
 
 use crate::address::RedisAddress;
 use crate::error;
-use crate::link::{Link, breaks};
+use crate::link::{Connection, Link, breaks};
 use crate::midnights::Midnights;
 use crate::names::Names;
 use crate::reply::bytes_of;
 use crate::reserve_call::{self, Call};
-use crate::script::{Arguments, RESERVE, SETTLE, SNAPSHOT, Script};
+use crate::script::{Arguments, PROCESSES, RESERVE, SETTLE, SNAPSHOT, Script};
 use crate::settle_call::{self, Report};
 use crate::wire::Writer;
 
@@ -183,6 +184,30 @@ impl Server {
         Ok(())
     }
 
+    /// Says that this process lives; how many do.
+    pub(crate) async fn processes(&self, me: u64) -> Result<u32, LimiterError> {
+        let given = if self.time_is_given { self.our_time() } else { 0 };
+        let values = vec![given.to_string().into_bytes(), format!("{me:016x}").into_bytes()];
+        let arguments = Arguments { keys: vec![self.names.processes()], values };
+        let sent = async |connection: &mut Connection| PROCESSES.run(connection, &arguments).await;
+        match self.send(sent).await?.map_err(|error| self.error(error))? {
+            Value::Int(count) => Ok(u32::try_from(count).unwrap_or(1)),
+            _ => Err(error::not_understood(&self.address)),
+        }
+    }
+
+    /// A command that is none of the scripts.
+    pub(crate) async fn command(&self, command: &redis::Cmd) -> Result<Value, LimiterError> {
+        let sent = async |connection: &mut Connection| {
+            connection.req_packed_command(command).await.and_then(Value::extract_error)
+        };
+        self.send(sent).await?.map_err(|error| self.error(error))
+    }
+
+    fn error(&self, error: redis::RedisError) -> LimiterError {
+        error::limiter_error(&self.address, error)
+    }
+
     /// Runs a script with arguments that are made for the time; once more if the server's clock is
     /// days away from ours, which it says before it does anything.
     async fn run(
@@ -192,7 +217,8 @@ impl Server {
     ) -> Result<Value, LimiterError> {
         for last in [false, true] {
             let arguments = arguments(self.clock_argument());
-            match self.send(script, &arguments).await? {
+            let sent = async |connection: &mut Connection| script.run(connection, &arguments).await;
+            match self.send(sent).await? {
                 Ok(reply) => return Ok(reply),
                 Err(error) => match error::wrong_midnights(&error) {
                     Some(now) if !last => self.note_time(now),
@@ -205,14 +231,13 @@ impl Server {
 
     async fn send(
         &self,
-        script: &Script,
-        arguments: &Arguments,
-    ) -> Result<Result<Value, redis::RedisError>, LimiterError> {
+        send: impl AsyncFnOnce(&mut Connection) -> RedisResult<Value>,
+    ) -> Result<RedisResult<Value>, LimiterError> {
         let mut mark = None;
         let sent = async {
             let mut borrowed = self.link.connection().await?;
             mark = Some(borrowed.mark());
-            script.run(&mut borrowed.connection, arguments).await
+            send(&mut borrowed.connection).await
         };
         let reply = tokio::time::timeout(self.timeout, sent).await;
         let broken = match &reply {
