@@ -13,6 +13,9 @@ use crate::docs::root;
 /// The secrets of the guide; what the simulator accepts.
 pub const SECRETS: [&str; 3] = ["your-api-key-here", "your-api-key-1", "your-api-key-2"];
 
+/// The key that the documentation rotates in.
+const NEW_SECRET: &str = "your-new-api-key";
+
 /// The block of the guide's second step.
 pub const ENV_BLOCK: &str = "\
 ENABLE_KEY_ROTATION=true
@@ -47,7 +50,7 @@ pub async fn simulator() -> SimServer {
     let project = |id: &str, secret: &str| Project::new(id).key(id, secret);
     let config = Config::default()
         .project(project("single", single))
-        .project(project("flash_01", first))
+        .project(project("flash_01", first).key("new", NEW_SECRET))
         .project(project("flash_02", second));
     SimServer::start(config).await.expect("a loopback port")
 }

@@ -74,7 +74,7 @@ fn invocations(block: &Block) -> Vec<Invocation> {
         let words = &words[at + 1..];
         let name =
             |word: &&&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
-        let group = if words.first() == Some(&"keys") { 2 } else { 1 };
+        let group = if matches!(words.first(), Some(&"keys" | &"secrets")) { 2 } else { 1 };
         found.push(Invocation {
             subcommands: words.iter().take(group).take_while(name).map(|word| (*word).to_owned()).collect(),
             options: words

@@ -12,6 +12,7 @@ use crate::demo::DemoArguments;
 use crate::explain::ExplainArguments;
 use crate::generate::GenerateArguments;
 use crate::keys::KeysArguments;
+use crate::secrets::SecretsArguments;
 use crate::status::StatusArguments;
 
 /// Many Gemini API keys as one dependable key: picks the right one, fails over, and says why.
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// List and edit the keys of keys.json
     Keys(KeysArguments),
+    /// Write API keys into the secret store, and replace them safely
+    Secrets(SecretsArguments),
     Demo(DemoArguments),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),

@@ -38,6 +38,11 @@ impl Failure {
         Self { code: 128 + signal, message: "stopped".to_owned() }
     }
 
+    /// The same with more to say.
+    pub(crate) fn saying(self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
     pub(crate) fn tell(&self) {
         if !self.message.is_empty() {
             output::error(&self.message);

@@ -102,7 +102,7 @@ impl KeysFile {
     }
 
     /// The entry of this id, or which ids there are, the nearest first.
-    fn entry(&self, keys: &KeySet, id: &str) -> Result<KeyMetadata, Failure> {
+    pub(crate) fn entry(&self, keys: &KeySet, id: &str) -> Result<KeyMetadata, Failure> {
         keys.get(id).cloned().ok_or_else(|| {
             let mut known: Vec<&str> = keys.iter().map(|key| key.key_id.as_str()).collect();
             known.sort_by_key(|known| strsim::damerau_levenshtein(&id.to_lowercase(), &known.to_lowercase()));

@@ -25,6 +25,12 @@ mod keys_options;
 mod out_file;
 mod output;
 mod progress;
+mod secrets;
+mod secrets_ended;
+mod secrets_probe;
+mod secrets_rotate;
+mod secrets_target;
+mod secrets_value;
 mod session;
 mod status;
 
@@ -57,6 +63,7 @@ async fn run(Arguments { command, options }: Arguments) -> Result<ExitCode, Fail
         Command::Explain(explain) => explain::run(explain, &options).await?,
         Command::Generate(generate) => generate::run(generate, &options).await?,
         Command::Keys(keys) => keys::run(keys, &options).await?,
+        Command::Secrets(secrets) => secrets::run(secrets, &options).await?,
         Command::Status(status) => status::run(status, &options).await?,
     }
     Ok(ExitCode::SUCCESS)

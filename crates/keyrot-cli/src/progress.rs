@@ -1,28 +1,37 @@
-//! The line that moves while a strategy is written.
+//! The line that moves while something takes its time.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use keyrot::strategy_gen::Progress;
 
-/// A spinner with characters and tokens; nothing at all if nobody watches.
+/// A spinner with what is being done; nothing at all if nobody watches.
 pub(crate) struct ProgressLine {
     bar: ProgressBar,
 }
 
 impl ProgressLine {
+    /// For a strategy: characters and tokens.
     pub(crate) fn start() -> Self {
+        Self::saying("waiting for the first words")
+    }
+
+    pub(crate) fn saying(text: &str) -> Self {
         let bar = ProgressBar::new_spinner(); // draws only on a terminal
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
             bar.set_style(style);
         }
-        bar.set_message("waiting for the first words");
+        bar.set_message(text.to_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
         Self { bar }
     }
 
     pub(crate) fn show(&self, progress: Progress) {
         self.bar.set_message(text(progress));
+    }
+
+    pub(crate) fn say(&self, text: &str) {
+        self.bar.set_message(text.to_owned());
     }
 }
 

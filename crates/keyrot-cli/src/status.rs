@@ -60,16 +60,19 @@ pub(crate) async fn run(_: StatusArguments, options: &Options) -> Result<(), Fai
     if options.json {
         return output::print_json(&status);
     }
-    match (status.scope, status.degraded) {
-        ("process", _) => output::note("counts are of this process, which has just begun"),
-        (shared, None) => {
-            output::note(&format!("counts are those of {shared}, of every process that shares it"))
-        }
-        (shared, Some(policy)) => output::warning(&format!(
-            "{shared} cannot be reached: its failure policy {policy} holds, and counts are of this process alone"
+    tell_scope(&status);
+    output::print(&for_people(&status))
+}
+
+/// Whose counts they are.
+fn tell_scope(Status { scope, degraded, .. }: &Status) {
+    match degraded {
+        _ if *scope == "process" => output::note("counts are of this process, which has just begun"),
+        None => output::note(&format!("counts are those of {scope}, of every process that shares it")),
+        Some(policy) => output::warning(&format!(
+            "{scope} cannot be reached: its failure policy {policy} holds, and counts are of this process alone"
         )),
     }
-    output::print(&for_people(&status))
 }
 
 async fn status(pool: &KeyPool) -> Result<Status, Failure> {

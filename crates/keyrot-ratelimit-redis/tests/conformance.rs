@@ -1,4 +1,5 @@
 //! The suite of all limiters, on Redis and on Valkey, each case on a server of its own.
+#![expect(clippy::expect_used, reason = "a test ends at what it does not expect")]
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};

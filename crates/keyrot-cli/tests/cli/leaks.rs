@@ -4,7 +4,7 @@ use gemini_sim::{Config, Fault, FaultKind, Project, SimServer};
 use keyrot_testkit::leak::assert_absent;
 use serde_json::json;
 
-use crate::place::{EXAMPLE, Place, serve};
+use crate::place::{EXAMPLE, Place, Run, serve};
 
 /// Both shapes of Google's keys.
 const SENTINELS: [&str; 2] =
@@ -49,14 +49,30 @@ fn place(server: &SimServer) -> Place {
         .at(server)
 }
 
+/// Every command that is given a secret.
+const WRITERS: [&[&str]; 3] = [
+    &["secrets", "put", "flash_02"],
+    &["secrets", "rotate", "flash_02", "--patience", "1ms"],
+    &["secrets", "rotate", "flash_02", "--patience", "1ms", "--json"],
+];
+
 /// What all commands said to people.
 fn run_all(place: &Place) -> String {
     let mut shown = String::new();
-    for command in COMMANDS {
-        let run = place.run(command);
+    let mut look = |command: &[&str], run: Run| {
         assert!(!run.stderr.contains("panicked"), "{command:?}: {run:?}");
         assert_absent(&format!("{command:?}\n{}\n{}", run.stdout, run.stderr), &SENTINELS);
         shown += &run.stderr;
+    };
+    for command in COMMANDS {
+        look(command, place.run(command));
+    }
+    let file = place.read(".env");
+    for command in WRITERS {
+        for value in [SENTINELS[0], &SENTINELS.join(" ")] {
+            look(command, place.run_with(command, value));
+            place.write(".env", &file); // another key than the one that is given
+        }
     }
     shown
 }

@@ -10,4 +10,7 @@ mod guide;
 mod keys;
 mod leaks;
 mod place;
+mod rotating;
+mod secrets;
 mod stopping;
+mod typing;

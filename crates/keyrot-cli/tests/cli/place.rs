@@ -1,7 +1,8 @@
 //! A folder to run the command in, and what it said.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use gemini_sim::{Config, Project, SimServer};
 use serde_json::Value;
@@ -82,6 +83,19 @@ impl Place {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         self.command(arguments).output().unwrap().into()
+    }
+
+    /// The command under way, with this on its standard input.
+    pub(crate) fn start(&self, arguments: &[&str], input: &str) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child
+    }
+
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Run {
+        self.start(arguments, input).wait_with_output().unwrap().into()
     }
 }
 
