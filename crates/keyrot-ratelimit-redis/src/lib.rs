@@ -3,6 +3,7 @@
 
 mod address;
 mod error;
+mod group_commit;
 mod limiter;
 mod link;
 mod midnights;

@@ -1,5 +1,6 @@
 //! The limiter.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use keyrot_core::{
 };
 
 use crate::address::RedisAddress;
+use crate::error;
+use crate::group_commit::{GroupCommit, Together};
 use crate::reply::bytes_of;
 use crate::reserve_call::Call;
 use crate::server::Server;
@@ -20,12 +23,62 @@ const CANDIDATES: usize = 16;
 
 /// Counts for every process that uses the same Redis and the same pool. Clones share the connection.
 /// Made by [`RedisOptions::limiter`](crate::RedisOptions::limiter).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RedisLimiter {
-    pub(crate) server: Arc<Server>,
+    server: Arc<Server>,
+    questions: Arc<GroupCommit<Questions>>,
+    reports: Arc<GroupCommit<Reports>>,
+}
+
+impl fmt::Debug for RedisLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLimiter").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+struct Questions(Arc<Server>);
+
+#[async_trait]
+impl Together for Questions {
+    type Question = Call;
+    type Answer = Reserved;
+
+    async fn ask(&self, calls: &[Call]) -> Result<Vec<Reserved>, LimiterError> {
+        self.0.reserve(calls).await
+    }
+}
+
+struct Reports(Arc<Server>);
+
+#[async_trait]
+impl Together for Reports {
+    type Question = Report;
+    type Answer = Settled;
+
+    async fn ask(&self, reports: &[Report]) -> Result<Vec<Settled>, LimiterError> {
+        self.0.settle(reports).await
+    }
 }
 
 impl RedisLimiter {
+    pub(crate) fn new(server: Server) -> Self {
+        let server = Arc::new(server);
+        let questions = Arc::new(GroupCommit::new(Questions(Arc::clone(&server))));
+        let reports = Arc::new(GroupCommit::new(Reports(Arc::clone(&server))));
+        Self { server, questions, reports }
+    }
+
+    /// In the line before the call and in the call itself: nobody waits longer.
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, LimiterError>>,
+    ) -> Result<T, LimiterError> {
+        let within = self.server.timeout;
+        tokio::time::timeout(within, asked)
+            .await
+            .unwrap_or_else(|_| Err(error::too_slow(&self.server.address, within)))
+    }
+
     /// Asks the server for a sign of life; how long it took.
     ///
     /// # Errors
@@ -59,13 +112,11 @@ impl RateLimiter for RedisLimiter {
         seen: u64,
     ) -> Result<Reserved, LimiterError> {
         let call = Call { candidates: candidates.to_vec(), asks: asks.to_vec(), seen };
-        let replies = self.server.reserve(&[call]).await?;
-        Ok(replies.into_iter().next().unwrap_or_default())
+        self.in_time(self.questions.ask(call)).await
     }
 
     async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
-        let replies = self.server.settle(&[Report::Batch(batch)]).await?;
-        Ok(replies.into_iter().next().unwrap_or_default())
+        self.in_time(self.reports.ask(Report::Batch(batch))).await
     }
 
     async fn snapshot(
@@ -78,7 +129,7 @@ impl RateLimiter for RedisLimiter {
     }
 
     async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
-        self.server.settle(&[Report::Reset(scope.clone())]).await.map(drop)
+        self.in_time(self.reports.ask(Report::Reset(scope.clone()))).await.map(drop)
     }
 
     async fn recall(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {

@@ -177,6 +177,6 @@ impl RedisOptions {
             self.time_is_given,
             self.tells_loss,
         );
-        Ok(RedisLimiter { server: Arc::new(server) })
+        Ok(RedisLimiter::new(server))
     }
 }
