@@ -40,8 +40,14 @@ struct Line<T: Together> {
 
 struct Waiting<T: Together> {
     question: T::Question,
-    tell: oneshot::Sender<Result<T::Answer, LimiterError>>,
+    tell: Tell<T>,
 }
+
+/// Questions that go together, and whom to tell the answers.
+type Group<T> = (Vec<<T as Together>::Question>, Vec<Tell<T>>);
+
+/// Tells one caller his answer.
+type Tell<T> = oneshot::Sender<Result<<T as Together>::Answer, LimiterError>>;
 
 impl<T: Together> GroupCommit<T> {
     pub(crate) fn new(together: T) -> Self {
@@ -79,7 +85,7 @@ impl<T: Together> Inner<T> {
     }
 
     /// Those who wait and still want to know; `None` if nobody does, then nothing is under way any more.
-    fn next(&self) -> Option<(Vec<T::Question>, Vec<oneshot::Sender<Result<T::Answer, LimiterError>>>)> {
+    fn next(&self) -> Option<Group<T>> {
         let mut line = self.lock();
         line.waiting.retain(|waiting| !waiting.tell.is_closed());
         let count = line.waiting.len().min(MOST);
