@@ -236,7 +236,7 @@ impl SecretHarness for Vault {
     }
 
     async fn requests(&self) -> usize {
-        self.server.lock().unwrap().requests("")
+        self.server.lock().unwrap().requests("", "")
     }
 
     fn writer(&self) -> Arc<dyn SecretWriter> {
