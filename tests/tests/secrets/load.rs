@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gemini_sim::{Attempt, Config, Fault, FaultKind, Latency, Project, SimServer};
+use gemini_sim::{Attempt, Config, Fault, FaultKind, Project, SimServer};
 use keyrot::gemini::{GenerateRequest, PooledGemini};
 use keyrot::{ConfigError, KeyRequest, Opened, Settings, Vars};
 use keyrot_e2e::over_http::timed;
@@ -70,8 +70,7 @@ impl<S: StoreServer> Service<S> {
         let store = S::start().await;
         store.put(KEY, OLD).await;
         let keys = Project::new("mine").key("old", OLD).key("new", NEW);
-        let slow = Latency { median_ms: 20, ..Latency::default() };
-        let provider = SimServer::start(Config::default().latency(slow).project(keys)).await.unwrap();
+        let provider = SimServer::start(Config::default().project(keys)).await.unwrap();
         let folder = TempDir::new().unwrap();
         let opened = open(&store, &provider, &folder, 1, more).await.unwrap();
         let gemini = Arc::new(opened.gemini().unwrap());
