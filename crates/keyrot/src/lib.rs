@@ -15,6 +15,8 @@ pub use keyrot_core::*;
 pub use keyrot_gemini as gemini;
 #[cfg(feature = "ratelimit-sqlite")]
 pub use keyrot_ratelimit_sqlite as ratelimit_sqlite;
+#[cfg(feature = "secrets-aws")]
+pub use keyrot_secrets_aws as secrets_aws;
 #[cfg(feature = "secrets-env")]
 pub use keyrot_secrets_env as secrets_env;
 #[cfg(feature = "secrets-vault")]
