@@ -15,3 +15,4 @@ mod rotating;
 mod secrets;
 mod stopping;
 mod typing;
+mod vault;
