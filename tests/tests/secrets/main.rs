@@ -7,5 +7,6 @@
     reason = "a test ends at what it does not expect, and prints its figures"
 )]
 
+mod azure;
 mod load;
 mod vault;
