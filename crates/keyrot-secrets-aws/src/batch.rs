@@ -9,8 +9,9 @@ use keyrot_core::secrecy::SecretString;
 use keyrot_core::{KeyMetadata, SecretError, SecretErrorKind, SecretStore};
 
 use crate::store::{AwsStore, READ};
-use crate::trouble::{Asked, Trouble};
+use crate::trouble::Trouble;
 use crate::value::{Flaw, key_in};
+use crate::words::Asked;
 
 /// Names in one call.
 ///
