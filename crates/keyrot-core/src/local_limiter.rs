@@ -37,10 +37,9 @@ impl fmt::Debug for LocalLimiter {
     }
 }
 
-/// The records in memory.
 #[derive(Default)]
-pub(crate) struct Books {
-    pub(crate) groups: Map<Arc<Group>, Account>,
+struct Books {
+    groups: Map<Arc<Group>, Account>,
     scopes: Map<Scope, ScopeEntry>,
     /// Scopes by the generation of their last change.
     changes: BTreeMap<u64, Scope>,
@@ -61,8 +60,8 @@ struct ScopeEntry {
 
 /// The books of a group, and who was turned away since somebody was last told of room.
 #[derive(Default)]
-pub(crate) struct Account {
-    pub(crate) record: QuotaRecord,
+struct Account {
+    record: QuotaRecord,
     turned_away: TurnedAway,
 }
 
@@ -113,7 +112,7 @@ impl LocalLimiter {
 
 impl Books {
     /// Drops what is no longer needed, once in a while.
-    pub(crate) fn sweep(&mut self, now: Millis) {
+    fn sweep(&mut self, now: Millis) {
         if now.abs_diff(self.swept_at) < SWEEP_EVERY {
             return;
         }
