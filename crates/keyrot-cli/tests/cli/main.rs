@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
 mod aws;
+mod azure;
 mod check;
 mod configuration;
 mod documented;
