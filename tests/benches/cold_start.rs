@@ -9,7 +9,12 @@ use std::process::Command;
 
 use keyrot::{Clock, Environment, Settings, SystemClock};
 use keyrot_e2e::world::MODEL;
+<<<<<<< HEAD
 use keyrot_test_servers::{Azure, OpenBao, new_home};
+=======
+use keyrot_test_servers::moto::CREDENTIALS;
+use keyrot_test_servers::{Moto, OpenBao, new_home};
+>>>>>>> main
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -40,7 +45,11 @@ fn main() {
     println!("| store | until the secrets are there | requests | memory at the start | memory after it |");
     println!("|---|---|---|---|---|");
     let runtime = Runtime::new().expect("a runtime");
+<<<<<<< HEAD
     for store in [env(), runtime.block_on(vault()), azure(&runtime)] {
+=======
+    for store in [env(), runtime.block_on(vault()), runtime.block_on(aws())] {
+>>>>>>> main
         measure(&store);
     }
 }
@@ -66,6 +75,7 @@ async fn vault() -> Store {
     }
 }
 
+<<<<<<< HEAD
 fn azure(runtime: &Runtime) -> Store {
     let server = runtime.block_on(Azure::start());
     for number in 0..KEYS {
@@ -79,6 +89,21 @@ fn azure(runtime: &Runtime) -> Store {
         counts.vault + counts.logins
     };
     Store { name: "azure", vars, requests: Box::new(requests) }
+=======
+async fn aws() -> Store {
+    let server = Moto::start().await;
+    for number in 0..KEYS {
+        let (name, secret) = (format!("algoagent/{}", id(number)), secret(number));
+        server.aws(["secretsmanager", "create-secret", "--name", &name, "--secret-string", &secret]).await;
+    }
+    let chosen = [("SECRET_STORE_TYPE", "aws"), ("AWS_ENDPOINT_URL", server.url())];
+    let vars = CREDENTIALS.into_iter().chain(chosen);
+    Store {
+        name: "aws",
+        vars: vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        requests: Box::new(move || server.requests()),
+    }
+>>>>>>> main
 }
 
 fn id(number: usize) -> String {
