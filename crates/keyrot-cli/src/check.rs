@@ -1,9 +1,10 @@
 //! `keyrot check`: mistakes in the configuration, the keys and their secrets, found before a call is lost to them.
 
 use clap::Args;
-use keyrot::{KeySet, Settings};
+use keyrot::{Clock, KeySet, Settings, SystemClock};
 
 use crate::arguments::Options;
+use crate::check_age;
 use crate::check_keys;
 use crate::check_probe;
 use crate::check_report::{Finding, Level, Report};
@@ -55,6 +56,10 @@ async fn look(settings: &Settings, probe: bool, report: &mut Report) {
     if settings.rotates() {
         report.add(check_keys::siblings(&keys));
         report.add(check_secrets::unused_variables(settings, &keys, &*store));
+        if let Ok(writer) = settings.secret_writer() {
+            report.add(check_secrets::fixed(&secrets, &*writer));
+        }
+        report.add(check_age::look(&secrets, &*store, settings.secret_store(), SystemClock.wall()).await);
     }
     if probe {
         match settings.gemini() {
