@@ -7,6 +7,9 @@ mod readme {}
 #[doc = include_str!("../../docs/ARCHITECTURE.md")]
 mod architecture {}
 
+#[doc = include_str!("../../docs/backends.md")]
+mod backends {}
+
 #[doc = include_str!("../../docs/failover.md")]
 mod failover {}
 

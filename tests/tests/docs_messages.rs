@@ -182,7 +182,6 @@ async fn said() -> Vec<String> {
         Configured::new().with_secrets().with_keys(TWO_IDS).error().await,
         Configured::new().with_secrets().with_keys(TWO_MISTAKES).error().await,
         Configured::new().with_secrets().with_keys(A_KEY_IN_THE_FILE).error().await,
-        Configured::new().with("SECRET_STORE_TYPE", "vault").error().await,
         bad_values.error().await,
         bad_env_line(),
         Configured::new()

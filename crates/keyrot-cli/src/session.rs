@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output;
 
 /// What is logged when `RUST_LOG` says nothing: keys without a secret are told by the command itself.
-const LOGGED: &str = "warn,keyrot_core=error";
+const LOGGED: &str = "warn,keyrot_core=error,rustify=off,vaultrs=off";
 
 /// The settings of the environment under those of the command line. Logging follows the environment from here on.
 pub(crate) fn settings(options: &Options) -> Result<Settings, ConfigError> {

@@ -298,11 +298,53 @@ impl SecretStore for Counted {
 /// - `guarded`: it wants credentials and has permissions;
 /// - `throttled`: it may ask to slow down;
 /// - `served`: it is a server, which may be gone or hang.
+///
+/// Attributes before the harness are those of every test: `#[ignore = "needs moto: cargo xtask test"] moto; named`.
 #[macro_export]
 macro_rules! secret_store_tests {
-    ($harness:path) => { $crate::secret_store_tests! { $harness; } };
-    ($harness:path; $($group:ident)*) => {
-        $crate::secret_store_tests! { @each $harness;
+    (@case [$($attribute:tt)*] $harness:path; $case:ident) => {
+        #[test]
+        $($attribute)*
+        fn $case() {
+            $crate::run_case(async { $crate::secret_store::$case($harness().await).await });
+        }
+    };
+    (@each $attributes:tt $harness:path; $($case:ident)*) => {
+        $( $crate::secret_store_tests! { @case $attributes $harness; $case } )*
+    };
+    (@group named $attributes:tt $harness:path) => {
+        $crate::secret_store_tests! { @each $attributes $harness;
+            an_explicit_name_overrides_the_id
+            bad_names_never_reach_the_store
+            two_ids_of_one_name_are_refused
+        }
+    };
+    (@group dated $attributes:tt $harness:path) => {
+        $crate::secret_store_tests! { @each $attributes $harness; tells_when_a_secret_was_written }
+    };
+    (@group written $attributes:tt $harness:path) => {
+        $crate::secret_store_tests! { @each $attributes $harness; what_is_written_is_read }
+    };
+    (@group disabled $attributes:tt $harness:path) => {
+        $crate::secret_store_tests! { @each $attributes $harness; a_disabled_secret_is_told }
+    };
+    (@group shaped $attributes:tt $harness:path) => {
+        $crate::secret_store_tests! { @each $attributes $harness; a_wrong_shape_is_told }
+    };
+    (@group guarded $attributes:tt $harness:path) => {
+        $crate::secret_store_tests! { @each $attributes $harness; no_permission_is_denied wrong_credentials_are_told }
+    };
+    (@group throttled $attributes:tt $harness:path) => {
+        $crate::secret_store_tests! { @each $attributes $harness; a_throttled_read_is_told_and_goes_on_later }
+    };
+    (@group served $attributes:tt $harness:path) => {
+        $crate::secret_store_tests! { @each $attributes $harness;
+            a_frozen_server_is_given_up_in_time
+            a_server_that_is_gone_is_unreachable
+        }
+    };
+    (@all $attributes:tt $harness:path; $($group:ident)*) => {
+        $crate::secret_store_tests! { @each $attributes $harness;
             a_blank_secret_is_told
             an_empty_secret_is_told
             concurrent_fetches
@@ -316,45 +358,12 @@ macro_rules! secret_store_tests {
             two_keys_never_mix
             white_space_around_is_trimmed
         }
-        $( $crate::secret_store_tests! { @group $group $harness } )*
+        $( $crate::secret_store_tests! { @group $group $attributes $harness } )*
     };
-    (@group named $harness:path) => {
-        $crate::secret_store_tests! { @each $harness;
-            an_explicit_name_overrides_the_id
-            bad_names_never_reach_the_store
-            two_ids_of_one_name_are_refused
-        }
+    ($(#[$attribute:meta])* $harness:path) => {
+        $crate::secret_store_tests! { @all [$(#[$attribute])*] $harness; }
     };
-    (@group dated $harness:path) => {
-        $crate::secret_store_tests! { @each $harness; tells_when_a_secret_was_written }
-    };
-    (@group written $harness:path) => {
-        $crate::secret_store_tests! { @each $harness; what_is_written_is_read }
-    };
-    (@group disabled $harness:path) => {
-        $crate::secret_store_tests! { @each $harness; a_disabled_secret_is_told }
-    };
-    (@group shaped $harness:path) => {
-        $crate::secret_store_tests! { @each $harness; a_wrong_shape_is_told }
-    };
-    (@group guarded $harness:path) => {
-        $crate::secret_store_tests! { @each $harness; no_permission_is_denied wrong_credentials_are_told }
-    };
-    (@group throttled $harness:path) => {
-        $crate::secret_store_tests! { @each $harness; a_throttled_read_is_told_and_goes_on_later }
-    };
-    (@group served $harness:path) => {
-        $crate::secret_store_tests! { @each $harness;
-            a_frozen_server_is_given_up_in_time
-            a_server_that_is_gone_is_unreachable
-        }
-    };
-    (@each $harness:path; $($case:ident)*) => {
-        $(
-            #[test]
-            fn $case() {
-                $crate::run_case(async { $crate::secret_store::$case($harness().await).await });
-            }
-        )*
+    ($(#[$attribute:meta])* $harness:path; $($group:ident)*) => {
+        $crate::secret_store_tests! { @all [$(#[$attribute])*] $harness; $($group)* }
     };
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 #[cfg(feature = "secrets-env")]
 use keyrot_secrets_env::EnvStore;
+#[cfg(feature = "secrets-vault")]
+use keyrot_secrets_vault::{VaultConfig, VaultStore};
 
 use keyrot_core::{ConfigError, SecretStore, SecretWriter};
 
@@ -14,6 +16,8 @@ use crate::settings::Settings;
 const COMPILED_IN: &[&str] = &[
     #[cfg(feature = "secrets-env")]
     "env",
+    #[cfg(feature = "secrets-vault")]
+    "vault",
 ];
 
 /// The store that the settings name, to read from and to write to.
@@ -23,7 +27,14 @@ pub(crate) fn secret_writer(settings: &Settings) -> Result<Arc<dyn SecretWriter>
         "env" => Ok(Arc::new(variables(&settings.environment))),
         #[cfg(not(feature = "secrets-env"))]
         kind @ "env" => Err(not_compiled_in(kind)),
-        kind @ ("vault" | "aws" | "azure") => Err(not_compiled_in(kind)),
+        #[cfg(feature = "secrets-vault")]
+        "vault" => {
+            let config = VaultConfig::from_vars(settings.vars())?;
+            Ok(Arc::new(VaultStore::new(config, settings.secret_timeouts())?))
+        }
+        #[cfg(not(feature = "secrets-vault"))]
+        kind @ "vault" => Err(not_compiled_in(kind)),
+        kind @ ("aws" | "azure") => Err(not_compiled_in(kind)),
         kind => Err(ConfigError::bad_value("SECRET_STORE_TYPE", kind, "env, vault, aws or azure")),
     }
 }
@@ -67,4 +78,17 @@ pub(crate) fn single_secret(
         store.put(&id, SecretString::from(secret));
     }
     (Arc::new(store), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_this_build_leaves_out_is_told_with_its_feature_as_the_documentation_quotes() {
+        let error = not_compiled_in("vault").to_string();
+        let quoted = "SECRET_STORE_TYPE is \"vault\", which is not compiled in this build: it is the feature secrets-vault";
+        assert!(error.starts_with(&format!("{quoted}; compiled in: ")), "{error}");
+        assert!(include_str!("../../../docs/troubleshooting.md").contains(quoted));
+    }
 }

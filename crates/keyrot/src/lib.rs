@@ -13,8 +13,12 @@ pub use keyrot_core::*;
 
 #[cfg(feature = "gemini")]
 pub use keyrot_gemini as gemini;
+#[cfg(feature = "ratelimit-sqlite")]
+pub use keyrot_ratelimit_sqlite as ratelimit_sqlite;
 #[cfg(feature = "secrets-env")]
 pub use keyrot_secrets_env as secrets_env;
+#[cfg(feature = "secrets-vault")]
+pub use keyrot_secrets_vault as secrets_vault;
 #[cfg(feature = "strategy-gen")]
 pub use strategy_gen;
 

@@ -8,6 +8,9 @@ use crate::{Certificates, Ended, Process, free_port, run_program, tool};
 /// The root token in dev mode.
 const DEV_TOKEN: &str = "root";
 
+/// Makes it write each request into its log, without the body.
+const LOG_REQUESTS: &str = "log_requests_level = \"info\"\n";
+
 /// A running server with KV version 2 at `secret/`, and its root token.
 #[derive(Debug)]
 pub struct OpenBao {
@@ -38,8 +41,11 @@ impl OpenBao {
             format!("-dev-root-token-id={DEV_TOKEN}"),
             format!("-dev-listen-address=127.0.0.1:{port}"),
             "-dev-no-store-token".to_owned(),
+            "-config=requests.hcl".to_owned(),
         ];
-        let process = Process::spawn(&tool("bao"), arguments, &[]);
+        let home = new_home();
+        std::fs::write(home.path().join("requests.hcl"), LOG_REQUESTS).expect("a file in a temporary folder");
+        let process = Process::spawn_in(home, &tool("bao"), arguments, &[]);
         let mut server = Self {
             process,
             address: format!("http://127.0.0.1:{port}"),
@@ -78,7 +84,7 @@ impl OpenBao {
             "storage \"raft\" {{\n  path = {data:?}\n  node_id = \"n1\"\n  performance_multiplier = 1\n}}\n\
              listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  \
              cluster_address = \"127.0.0.1:{cluster}\"\n{tls}}}\n\
-             api_addr = \"{address}\"\ncluster_addr = \"https://127.0.0.1:{cluster}\"\n"
+             {LOG_REQUESTS}api_addr = \"{address}\"\ncluster_addr = \"https://127.0.0.1:{cluster}\"\n"
         );
         let file = home.path().join("bao.hcl");
         std::fs::write(&file, config).expect("a file in a temporary folder");
@@ -104,6 +110,14 @@ impl OpenBao {
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// How many requests it has answered since its first start whose path begins so: `secret/data/algoagent/`.
+    #[must_use]
+    pub fn requests(&self, path: &str) -> usize {
+        let path = format!("request_path=/v1/{path}");
+        let log = self.process.log();
+        log.lines().filter(|line| line.contains("completed_request") && line.contains(&path)).count()
     }
 
     /// The server's process, to freeze or to kill.
@@ -258,6 +272,7 @@ mod tests {
         server.bao(["kv", "put", "secret/algoagent/flash_01", "value=first"]).await;
         server.enable_kv("old", 1).await;
         server.bao(["kv", "put", "old/algoagent/flash_01", "value=second"]).await;
+        assert_eq!(server.requests("secret/data/algoagent/"), 1, "it was written");
         server.policy("reader", "path \"secret/data/algoagent/*\" { capabilities = [\"read\"] }").await;
         let token = server.token_with("reader", "10m").await;
         let variables = [("VAULT_TOKEN", token.as_str())];

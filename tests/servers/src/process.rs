@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tempfile::TempDir;
 
 use crate::wait::holds_within;
@@ -103,6 +103,9 @@ impl Process {
     /// Stops it in its tracks: connections stay open and nothing is answered (`SIGSTOP`).
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        // Until its last thread has stopped it may still answer.
+        let stopped = waitpid(Some(self.pid()), WaitOptions::UNTRACED).expect("a child can be waited for");
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()), "it ended instead: {stopped:?}");
     }
 
     /// Lets a frozen one go on (`SIGCONT`).
@@ -123,9 +126,12 @@ impl Process {
         self.child = start(&mut self.command);
     }
 
+    fn pid(&self) -> Pid {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has an id")
+    }
+
     fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has an id");
-        kill_process(id, signal).expect("the process is still ours: nobody has waited for it");
+        kill_process(self.pid(), signal).expect("the process is still ours: nobody has waited for it");
     }
 }
 

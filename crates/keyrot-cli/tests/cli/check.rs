@@ -188,12 +188,12 @@ fn two_ids_that_lead_to_one_variable_are_an_error() {
 }
 
 #[test]
-fn a_store_that_this_build_leaves_out_is_an_error_with_its_feature() {
+fn a_store_that_is_not_configured_is_an_error_with_its_variables() {
     let (code, found) = findings(EXAMPLE, "ENABLE_KEY_ROTATION=1\nSECRET_STORE_TYPE=vault\n", &[]);
     let errors = of_level(&found, "error");
-    assert_eq!((code, errors.len()), (2, 1), "{found:?}");
+    assert_eq!((code, errors.len()), (2, 2), "{found:?}");
     assert!(
-        errors[0].starts_with("SECRET_STORE_TYPE: ") && errors[0].contains("secrets-vault"),
+        errors.concat().contains("VAULT_ADDR is not set") && errors.concat().contains("VAULT_TOKEN"),
         "{errors:?}"
     );
 }

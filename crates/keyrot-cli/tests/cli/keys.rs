@@ -239,11 +239,11 @@ fn another_file_is_named_by_variable_or_argument() {
 }
 
 #[test]
-fn a_store_that_this_build_leaves_out_does_not_keep_the_file_from_being_edited() {
+fn a_store_that_is_not_configured_does_not_keep_the_file_from_being_edited() {
     let place = Place::new().file("keys.json", EXAMPLE).set("SECRET_STORE_TYPE", "vault");
     let listed = keys(&place, &["list", "--json"]);
     assert_eq!(listed.json()["keys"][0]["locator"], Value::Null);
-    assert!(listed.stderr.contains("SECRET_STORE_TYPE"), "{listed:?}");
+    assert!(listed.stderr.contains("VAULT_ADDR"), "{listed:?}");
     assert_eq!(keys(&place, &["disable", "flash_01"]).code, 0);
     assert_eq!(entry(&place, "flash_01")["active"], false);
 }

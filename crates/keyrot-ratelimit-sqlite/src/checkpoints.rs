@@ -1,0 +1,83 @@
+//! Folds SQLite's log into the file now and then. That waits for the disk, for tens of milliseconds if
+//! it is busy, so a thread of its own does it and no call waits for it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::file;
+
+/// Commits of this process after which the log is folded in.
+const EVERY: u32 = 256;
+/// A log that was left behind by processes of a few commits each is folded in at the first of ours.
+const LEFT_BEHIND: u64 = 4 << 20;
+/// Pages in the log (64 MiB) at which writers are held up until the log can begin anew. While all of
+/// them write without a pause it never could.
+const TOO_LONG: i64 = 16_384;
+/// How long a moment between two writers is looked for.
+const WITHIN: Duration = Duration::from_millis(500);
+
+pub(crate) struct Checkpoints {
+    path: Arc<Path>,
+    due: Option<SyncSender<()>>,
+    commits: u32,
+}
+
+impl Checkpoints {
+    pub(crate) fn new(path: Arc<Path>) -> Self {
+        Self { path, due: None, commits: 0 }
+    }
+
+    /// The log may have been left behind long.
+    pub(crate) fn opened(&mut self) {
+        let log = std::fs::metadata(file::beside(&self.path, "-wal"));
+        if log.is_ok_and(|log| log.len() > LEFT_BEHIND) {
+            self.commits = EVERY;
+        }
+    }
+
+    pub(crate) fn committed(&mut self) {
+        self.commits += 1;
+        if self.commits < EVERY {
+            return;
+        }
+        self.commits = 0;
+        if self.due.is_none() {
+            self.due = start(Arc::clone(&self.path));
+        }
+        if let Some(due) = &self.due {
+            let _ = due.try_send(()); // one that is under way will do
+        }
+    }
+}
+
+/// Ends with the sender. Without a thread the log grows, and is tried again.
+fn start(path: Arc<Path>) -> Option<SyncSender<()>> {
+    let (sender, due) = sync_channel(1);
+    let thread = std::thread::Builder::new().name("keyrot-sqlite-log".to_owned());
+    thread.spawn(move || run(&path, &due)).ok().map(|_| sender)
+}
+
+fn run(path: &Path, due: &Receiver<()>) {
+    while due.recv().is_ok() {
+        if let Err(error) = fold_in(path) {
+            tracing::debug!(%error, "the log of {} was not folded in", path.display());
+        }
+    }
+}
+
+fn fold_in(path: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(WITHIN)?;
+    let pages = connection.query_one("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1))?;
+    if pages > TOO_LONG {
+        connection.query_one("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+    }
+    Ok(())
+}
