@@ -42,7 +42,7 @@ pub(crate) async fn run(arguments: CheckArguments, options: &Options) -> Result<
 }
 
 async fn look(settings: &Settings, probe: bool, report: &mut Report) {
-    report.add(check_settings::look(settings));
+    report.add(check_settings::look(settings).await);
     let Some(keys) = read_keys(settings, report) else { return };
     let opened = match settings.rotates() {
         true => {

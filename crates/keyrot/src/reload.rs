@@ -1,4 +1,4 @@
-//! What runs beside a pool: a look at keys.json each second, secrets read before they expire.
+//! What runs beside a pool: a look at keys.json and at a shared limiter each second, secrets read before they expire.
 
 use std::fs;
 use std::future::{Future, poll_fn};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use keyrot_core::{Clock, ConfigError, KeyPool, KeySet, SecretStore};
+use keyrot_core::{Clock, ConfigError, GuardedLimiter, KeyPool, KeySet, SecretStore};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::settings::Settings;
@@ -18,6 +18,8 @@ use crate::settings::Settings;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often secrets are looked through for those that expire soon.
 const REFRESH: Duration = Duration::from_secs(5);
+/// How often a shared limiter is looked after: how soon one that was away is used again.
+const TEND: Duration = Duration::from_secs(1);
 
 /// What became of changes to keys.json.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,10 +45,12 @@ impl Background {
         settings: &Settings,
         secrets: &Arc<dyn SecretStore>,
         stamp: Option<Option<Stamp>>,
+        limiter: Option<Arc<GuardedLimiter>>,
         clock: impl Clock + Clone,
     ) -> Self {
         let status = Arc::default();
         let mut tasks = vec![tokio::spawn(refresh(pool.clone(), clock.clone()))];
+        tasks.extend(limiter.map(|limiter| tokio::spawn(tend(limiter, clock.clone()))));
         if let Some(stamp) = stamp {
             let watched =
                 Watched::new(pool.clone(), settings, Arc::clone(secrets), stamp, Arc::clone(&status));
@@ -72,6 +76,13 @@ impl Drop for Background {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+async fn tend(limiter: Arc<GuardedLimiter>, clock: impl Clock) {
+    loop {
+        limiter.tend().await;
+        clock.sleep_until(clock.now() + TEND).await;
     }
 }
 
@@ -302,7 +313,7 @@ mod tests {
         let pool = pool.clock(clock.clone()).build();
         assert!(pool.load_secrets().await.is_empty());
         let settings = Settings::from_vars(&Vars::default()).unwrap();
-        let background = Background::start(&pool, &settings, &store, None, clock.clone());
+        let background = Background::start(&pool, &settings, &store, None, None, clock.clone());
         let start = clock.now();
         let lease = pool.acquire(&KeyRequest::any()).await.unwrap().begin().unwrap();
         let id = lease.key_id().to_string();
@@ -332,7 +343,7 @@ mod tests {
             Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&bench.path);
         let stamp = Some(Stamp::of(&bench.path));
         let background =
-            Background::start(&bench.pool, &settings, &bench.watched.secrets, stamp, clock.clone());
+            Background::start(&bench.pool, &settings, &bench.watched.secrets, stamp, None, clock.clone());
         bench.replace(THREE);
         let reloaded = async {
             while background.reload_status().reloads == 0 {
