@@ -39,7 +39,7 @@ pub(crate) async fn run(arguments: CheckArguments, options: &Options) -> Result<
 }
 
 async fn look(settings: &Settings, probe: bool, report: &mut Report) {
-    report.add(check_settings::look(settings));
+    report.add(check_settings::look(settings).await);
     let Some(keys) = read_keys(settings, report) else { return };
     let Ok(store) = settings.secrets().inspect_err(|error| {
         report.add(Finding::of_problems("SECRET_STORE_TYPE", error));

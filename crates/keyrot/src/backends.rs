@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "secrets-aws")]
+use keyrot_secrets_aws::{AwsConfig, AwsStore};
 #[cfg(feature = "secrets-env")]
 use keyrot_secrets_env::EnvStore;
 #[cfg(feature = "secrets-vault")]
@@ -18,6 +20,8 @@ const COMPILED_IN: &[&str] = &[
     "env",
     #[cfg(feature = "secrets-vault")]
     "vault",
+    #[cfg(feature = "secrets-aws")]
+    "aws",
 ];
 
 /// The store that the settings name, to read from and to write to.
@@ -34,7 +38,14 @@ pub(crate) fn secret_writer(settings: &Settings) -> Result<Arc<dyn SecretWriter>
         }
         #[cfg(not(feature = "secrets-vault"))]
         kind @ "vault" => Err(not_compiled_in(kind)),
-        kind @ ("aws" | "azure") => Err(not_compiled_in(kind)),
+        #[cfg(feature = "secrets-aws")]
+        "aws" => {
+            let config = AwsConfig::from_vars(settings.vars())?;
+            Ok(Arc::new(AwsStore::new(config, settings.secret_timeouts())?))
+        }
+        #[cfg(not(feature = "secrets-aws"))]
+        kind @ "aws" => Err(not_compiled_in(kind)),
+        kind @ "azure" => Err(not_compiled_in(kind)),
         kind => Err(ConfigError::bad_value("SECRET_STORE_TYPE", kind, "env, vault, aws or azure")),
     }
 }

@@ -1,11 +1,11 @@
-//! What runs beside a pool: a look at keys.json each second, secrets read before they expire.
+//! What runs beside a pool: a look at keys.json and at a shared limiter each second, secrets read before they expire.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use keyrot_core::{Clock, ConfigError, KeyPool, KeySet, SecretStore};
+use keyrot_core::{Clock, ConfigError, GuardedLimiter, KeyPool, KeySet, SecretStore};
 use tokio::task::JoinHandle;
 
 use crate::settings::Settings;
@@ -15,6 +15,8 @@ use crate::settings::Settings;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often secrets are looked through for those that expire soon.
 const REFRESH: Duration = Duration::from_secs(5);
+/// How often a shared limiter is looked after: how soon one that was away is used again.
+const TEND: Duration = Duration::from_secs(1);
 
 /// What became of changes to keys.json.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,10 +42,12 @@ impl Background {
         settings: &Settings,
         secrets: &Arc<dyn SecretStore>,
         stamp: Option<Option<Stamp>>,
+        limiter: Option<Arc<GuardedLimiter>>,
         clock: impl Clock + Clone,
     ) -> Self {
         let status = Arc::default();
         let mut tasks = vec![tokio::spawn(refresh(pool.clone(), clock.clone()))];
+        tasks.extend(limiter.map(|limiter| tokio::spawn(tend(limiter, clock.clone()))));
         if let Some(stamp) = stamp {
             let watched =
                 Watched::new(pool.clone(), settings, Arc::clone(secrets), stamp, Arc::clone(&status));
@@ -69,6 +73,13 @@ impl Drop for Background {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+async fn tend(limiter: Arc<GuardedLimiter>, clock: impl Clock) {
+    loop {
+        limiter.tend().await;
+        clock.sleep_until(clock.now() + TEND).await;
     }
 }
 
@@ -268,7 +279,7 @@ mod tests {
             Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&bench.path);
         let stamp = Some(Stamp::of(&bench.path));
         let background =
-            Background::start(&bench.pool, &settings, &bench.watched.secrets, stamp, clock.clone());
+            Background::start(&bench.pool, &settings, &bench.watched.secrets, stamp, None, clock.clone());
         bench.replace(THREE);
         let reloaded = async {
             while background.reload_status().reloads == 0 {
