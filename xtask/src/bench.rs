@@ -1,7 +1,7 @@
 //! `cargo xtask bench [FILTER]`: the benchmarks of the workspace.
 
-use crate::metadata;
 use crate::run::{self, cargo};
+use crate::{metadata, provision};
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if let Some(option) = arguments.iter().find(|argument| argument.starts_with('-')) {
@@ -10,12 +10,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         ));
     }
     let workspace = metadata::load()?;
+    let tools = provision::tools(&workspace)?; // some measure with servers of others
     let mut ran = 0;
     for package in &workspace.packages {
         for bench in &package.benches {
             println!("\n== {} of {}", bench, package.name);
             let mut command = cargo(&["bench", "--package", &package.name, "--bench", bench, "--"]);
-            run::run(command.args(arguments))?;
+            run::run(command.args(arguments).env("KEYROT_TEST_TOOLS", &tools.folder))?;
             ran += 1;
         }
     }

@@ -243,7 +243,7 @@ async fn shares_hold_the_limit_while_the_limiter_is_away_and_in_the_minute_after
             }
             for turn in 0..4 {
                 let which = (turn + second as usize) % 4;
-                if (which as u64 + second) % 2 == 0 {
+                if (which as u64 + second).is_multiple_of(2) {
                     processes[which].tend().await;
                 }
                 let granted = take_all(&processes[which], &of, &mut seen[which], &mut batches).await;

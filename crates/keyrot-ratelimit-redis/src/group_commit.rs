@@ -40,8 +40,14 @@ struct Line<T: Together> {
 
 struct Waiting<T: Together> {
     question: T::Question,
-    tell: oneshot::Sender<Result<T::Answer, LimiterError>>,
+    tell: Tell<T>,
 }
+
+/// Questions that go together, and whom to tell the answers.
+type Group<T> = (Vec<<T as Together>::Question>, Vec<Tell<T>>);
+
+/// Tells one caller his answer.
+type Tell<T> = oneshot::Sender<Result<<T as Together>::Answer, LimiterError>>;
 
 impl<T: Together> GroupCommit<T> {
     pub(crate) fn new(together: T) -> Self {
@@ -79,7 +85,7 @@ impl<T: Together> Inner<T> {
     }
 
     /// Those who wait and still want to know; `None` if nobody does, then nothing is under way any more.
-    fn next(&self) -> Option<(Vec<T::Question>, Vec<oneshot::Sender<Result<T::Answer, LimiterError>>>)> {
+    fn next(&self) -> Option<Group<T>> {
         let mut line = self.lock();
         line.waiting.retain(|waiting| !waiting.tell.is_closed());
         let count = line.waiting.len().min(MOST);
@@ -160,7 +166,7 @@ mod tests {
         async fn ask(&self, questions: &[u32]) -> Result<Vec<u32>, LimiterError> {
             self.calls.fetch_add(1, Ordering::SeqCst);
             self.permits.acquire().await.unwrap().forget();
-            if questions.contains(&13) {
+            if questions.contains(&u32::MAX) {
                 return Err(lost());
             }
             Ok(questions.iter().map(|number| number * 2).collect())
@@ -233,7 +239,7 @@ mod tests {
     async fn an_error_is_told_to_all_who_went_along_and_to_nobody_else() {
         let (group, permits, _) = bench();
         let mut tasks = JoinSet::new();
-        for number in [1, 13, 2] {
+        for number in [1, u32::MAX, 2] {
             let group = Arc::clone(&group);
             tasks.spawn(async move { (number, group.ask(number).await.is_ok()) });
         }
@@ -241,7 +247,7 @@ mod tests {
         permits.add_permits(9);
         let mut told: Vec<_> = tasks.join_all().await;
         told.sort_unstable();
-        assert_eq!(told, [(1, true), (2, false), (13, false)]);
+        assert_eq!(told, [(1, true), (2, false), (u32::MAX, false)]);
         assert!(group.ask(5).await.is_ok());
     }
 }

@@ -112,12 +112,14 @@ impl OpenBao {
         &self.token
     }
 
-    /// How many requests it has answered since its first start whose path begins so: `secret/data/algoagent/`.
+    /// How many requests of this method (`GET`; empty: any) it has answered since its first start whose path begins
+    /// so: `secret/data/algoagent/`.
     #[must_use]
-    pub fn requests(&self, path: &str) -> usize {
-        let path = format!("request_path=/v1/{path}");
+    pub fn requests(&self, method: &str, path: &str) -> usize {
+        let parts =
+            ["completed_request", &format!("request_path=/v1/{path}"), &format!("request_method={method}")];
         let log = self.process.log();
-        log.lines().filter(|line| line.contains("completed_request") && line.contains(&path)).count()
+        log.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
     }
 
     /// The server's process, to freeze or to kill.
@@ -272,7 +274,7 @@ mod tests {
         server.bao(["kv", "put", "secret/algoagent/flash_01", "value=first"]).await;
         server.enable_kv("old", 1).await;
         server.bao(["kv", "put", "old/algoagent/flash_01", "value=second"]).await;
-        assert_eq!(server.requests("secret/data/algoagent/"), 1, "it was written");
+        assert_eq!(server.requests("PUT", "secret/data/algoagent/"), 1, "it was written");
         server.policy("reader", "path \"secret/data/algoagent/*\" { capabilities = [\"read\"] }").await;
         let token = server.token_with("reader", "10m").await;
         let variables = [("VAULT_TOKEN", token.as_str())];

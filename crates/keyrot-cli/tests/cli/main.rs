@@ -14,3 +14,4 @@ mod rotating;
 mod secrets;
 mod stopping;
 mod typing;
+mod vault;

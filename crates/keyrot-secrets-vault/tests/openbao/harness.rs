@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 /// Root may choose the id of a token, so the one of a server that has lost everything is the same.
-const TOKEN: &str = "token-of-the-test-5f1c2b";
+pub(crate) const TOKEN: &str = "t7f1c2b9e7d3a48c60";
 
 /// How the store logs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,7 +236,7 @@ impl SecretHarness for Vault {
     }
 
     async fn requests(&self) -> usize {
-        self.server.lock().unwrap().requests("")
+        self.server.lock().unwrap().requests("", "")
     }
 
     fn writer(&self) -> Arc<dyn SecretWriter> {

@@ -34,7 +34,7 @@ async fn read(vault: &Vault) -> String {
 }
 
 fn asked(vault: &Vault, path: &str) -> usize {
-    vault.server.lock().unwrap().requests(path)
+    vault.server.lock().unwrap().requests("", path)
 }
 
 /// Moves the clock to the next thing that the keeper waits for, once it does.

@@ -4,6 +4,7 @@
 mod conformance;
 mod errors;
 mod harness;
+mod leaks;
 mod life;
 mod mounts;
 mod scripted;

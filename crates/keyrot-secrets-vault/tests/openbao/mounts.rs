@@ -44,7 +44,7 @@ async fn a_stated_version_is_not_asked_for() {
     vault.put_fields(&key("flash_01"), json!({"value": "AIza-1"})).await;
     let store = vault.store_with(|config| config.kv_version = Some(KvVersion::V2));
     assert_eq!(read(&store).await, "AIza-1");
-    assert_eq!(vault.server.lock().unwrap().requests("sys/internal/"), 0);
+    assert_eq!(vault.server.lock().unwrap().requests("", "sys/internal/"), 0);
 }
 
 #[tokio::test]

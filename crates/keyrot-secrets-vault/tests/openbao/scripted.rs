@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The token of every store here.
-pub(crate) const TOKEN: &str = "scripted-token-9d03be";
+pub(crate) const TOKEN: &str = "x9d03be71a5c4f28d6";
 
 /// It ends with its runtime.
 pub(crate) struct Scripted {
