@@ -108,6 +108,10 @@ impl RateLimiter for SqliteLimiter {
         self.ask(|reply| Question::Reset { scope, reply }).await
     }
 
+    async fn processes(&self, me: u64) -> Result<u32, LimiterError> {
+        self.ask(|reply| Question::Processes { me, reply }).await
+    }
+
     fn candidates_at_once(&self) -> usize {
         CANDIDATES
     }

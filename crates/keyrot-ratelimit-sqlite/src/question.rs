@@ -34,6 +34,10 @@ pub(crate) enum Question {
         scope: Scope,
         reply: Reply<()>,
     },
+    Processes {
+        me: u64,
+        reply: Reply<u32>,
+    },
     /// Nobody has waited for the grant of these.
     GiveBack(Vec<Reservation>),
 }
@@ -42,6 +46,7 @@ pub(crate) enum Answer {
     Reserved(Reserved),
     Settled(Settled),
     Snapshot(Snapshot),
+    Processes(u32),
     Done,
 }
 
@@ -51,7 +56,7 @@ impl Question {
         match self {
             Self::Reserve { candidates, asks, .. } => !candidates.is_empty() && !asks.is_empty(),
             Self::Snapshot { .. } => false,
-            Self::Settle { .. } | Self::Reset { .. } | Self::GiveBack(_) => true,
+            Self::Settle { .. } | Self::Reset { .. } | Self::Processes { .. } | Self::GiveBack(_) => true,
         }
     }
 
@@ -60,6 +65,7 @@ impl Question {
         match self {
             Self::Reserve { reply, .. } => reply.is_closed(),
             Self::Snapshot { reply, .. } => reply.is_closed(),
+            Self::Processes { reply, .. } => reply.is_closed(),
             Self::Settle { .. } | Self::Reset { .. } | Self::GiveBack(_) => false,
         }
     }
@@ -74,6 +80,7 @@ impl Question {
                 books::snapshot(home, now, groups, scopes, keys).map(Answer::Snapshot)
             }
             Self::Reset { scope, .. } => books::reset(home, now, scope).map(|()| Answer::Done),
+            Self::Processes { me, .. } => home.processes(*me).map(Answer::Processes),
             Self::GiveBack(reservations) => {
                 for taken in reservations {
                     home.known_quota(&taken.group, |record| record.settle(now, taken, Disposition::Release))?;
@@ -97,6 +104,8 @@ impl Question {
             (Self::Settle { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Snapshot { reply, .. }, Ok(Answer::Snapshot(snapshot))) => drop(reply.send(Ok(snapshot))),
             (Self::Snapshot { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
+            (Self::Processes { reply, .. }, Ok(Answer::Processes(count))) => drop(reply.send(Ok(count))),
+            (Self::Processes { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Reset { reply, .. }, answer) => drop(reply.send(answer.map(drop))),
             (_, _) => {}
         }

@@ -12,6 +12,7 @@ mod leaks;
 mod place;
 mod rotating;
 mod secrets;
+mod sharing;
 mod stopping;
 mod typing;
 mod vault;
