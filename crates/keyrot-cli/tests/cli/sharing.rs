@@ -44,12 +44,12 @@ async fn another_run_shows_the_counts_and_the_rests_of_the_first() {
     assert!(served["usage"][0]["tokens_minute"].as_u64().unwrap() > 0, "{served}");
     assert!(served["last_used"].is_string(), "{served}");
     assert_eq!(json!([refused["error_count"], refused["in_cooldown"]]), json!([1, true]));
-    assert_eq!(refused["reason"], "day_quota", "{refused}");
+    assert_eq!(refused["reason"], "requests_per_day", "{refused}");
     let people = place.run(&["status"]);
     assert!(people.stderr.contains("sqlite, of every process that shares it"), "{people:?}");
     let explained = place.run(&["explain", "--json"]).json();
     assert_eq!(json!([explained["scope"], explained["selectable"]]), json!(["sqlite", ["flash_01"]]));
-    assert_eq!(explained["blocked"][0]["reason"], "day_quota", "{explained}");
+    assert_eq!(explained["blocked"][0]["reason"], "requests_per_day", "{explained}");
     assert!(explained["blocked"][0]["until"].is_string(), "{explained}");
     // a later run does not try the key that rests
     place.run(&["generate", "Buy when RSI < 30"]);
@@ -81,7 +81,7 @@ async fn a_reset_of_a_project_clears_its_models() {
     let cleared = place.run(&["reset", "--project", "flash_02", "--json"]).json();
     assert_eq!(cleared["scope"], "sqlite");
     let [one] = &cleared["cleared"].as_array().unwrap()[..] else { panic!("{cleared}") };
-    assert_eq!(json!([one["reason"], one["strikes"]]), json!(["day_quota", 1]));
+    assert_eq!(json!([one["reason"], one["strikes"]]), json!(["requests_per_day", 1]));
     assert!(one["until"].is_string(), "{one}");
     assert_eq!(place.run(&["explain", "--json"]).json()["blocked"], json!([]));
 }
@@ -136,7 +136,7 @@ async fn a_file_that_cannot_be_used_stops_nobody_unless_the_policy_says_so() {
     assert!(run.code == 0 && run.stdout.contains("class"), "{run:?}");
     assert!(run.stderr.contains("no-folder") && run.stderr.contains("=open holds"), "{run:?}");
     assert_eq!(place.run(&["status", "--json"]).json()["degraded"], "open");
-    place.run(&["reset", "flash_01"]).fails(1, &["sqlite cannot be reached", "nothing was reset"]);
+    place.run(&["reset", "flash_01"]).fails(1, &["nothing was reset", "no-folder"]);
     let closed = place.set("KEYROT_REDIS_FAILURE", "closed");
     closed.run(&["generate", "Buy when RSI < 30"]).fails(3, &["no-folder", "closed"]);
 }

@@ -87,7 +87,7 @@ impl Race<'_> {
 }
 
 fn hear(heard: &Receiver<(u64, String)>, ledger: &mut Ledger) {
-    let (process, line) = heard.recv_timeout(Duration::from_secs(60)).expect("no process gets on");
+    let (process, line) = heard.recv_timeout(Duration::from_secs(60)).unwrap();
     ledger.note(process, &line);
 }
 
