@@ -9,7 +9,8 @@ use std::process::Command;
 
 use keyrot::{Clock, Environment, Settings, SystemClock};
 use keyrot_e2e::world::MODEL;
-use keyrot_test_servers::{OpenBao, new_home};
+use keyrot_test_servers::moto::CREDENTIALS;
+use keyrot_test_servers::{Moto, OpenBao, new_home};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -40,7 +41,7 @@ fn main() {
     println!("| store | until the secrets are there | requests | memory at the start | memory after it |");
     println!("|---|---|---|---|---|");
     let runtime = Runtime::new().expect("a runtime");
-    for store in [env(), runtime.block_on(vault())] {
+    for store in [env(), runtime.block_on(vault()), runtime.block_on(aws())] {
         measure(&store);
     }
 }
@@ -63,6 +64,21 @@ async fn vault() -> Store {
         name: "vault",
         vars: vars.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         requests: Box::new(move || server.requests("", "")),
+    }
+}
+
+async fn aws() -> Store {
+    let server = Moto::start().await;
+    for number in 0..KEYS {
+        let (name, secret) = (format!("algoagent/{}", id(number)), secret(number));
+        server.aws(["secretsmanager", "create-secret", "--name", &name, "--secret-string", &secret]).await;
+    }
+    let chosen = [("SECRET_STORE_TYPE", "aws"), ("AWS_ENDPOINT_URL", server.url())];
+    let vars = CREDENTIALS.into_iter().chain(chosen);
+    Store {
+        name: "aws",
+        vars: vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        requests: Box::new(move || server.requests()),
     }
 }
 

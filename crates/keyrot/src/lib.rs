@@ -25,6 +25,8 @@ pub use keyrot_ratelimit_redis as ratelimit_redis;
 pub use keyrot_ratelimit_sqlite as ratelimit_sqlite;
 #[cfg(feature = "secrets-aws")]
 pub use keyrot_secrets_aws as secrets_aws;
+#[cfg(feature = "secrets-azure")]
+pub use keyrot_secrets_azure as secrets_azure;
 #[cfg(feature = "secrets-env")]
 pub use keyrot_secrets_env as secrets_env;
 #[cfg(feature = "secrets-vault")]

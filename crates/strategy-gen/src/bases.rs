@@ -38,30 +38,6 @@ impl<'a> Imports<'a> {
         let mut nested: Vec<&'a Stmt> = body.iter().collect();
         while let Some(stmt) = nested.pop() {
             match stmt {
-                Stmt::Import(import) => {
-                    for alias in &import.names {
-                        let name = alias.name.as_str();
-                        // `import a.b` brings in `a`.
-                        match &alias.asname {
-                            Some(given) => imports.names.insert(given.as_str(), name.to_owned()),
-                            None => {
-                                let top = name.split('.').next().unwrap_or(name);
-                                imports.names.insert(top, top.to_owned())
-                            }
-                        };
-                    }
-                }
-                Stmt::ImportFrom(import) => {
-                    let Some(module) = &import.module else { continue };
-                    for alias in &import.names {
-                        if alias.name.as_str() == "*" {
-                            imports.stars.push(module.as_str());
-                        } else {
-                            let given = alias.asname.as_ref().unwrap_or(&alias.name);
-                            imports.names.insert(given.as_str(), format!("{module}.{}", alias.name));
-                        }
-                    }
-                }
                 Stmt::If(stmt) => {
                     nested.extend(&stmt.body);
                     nested.extend(stmt.elif_else_clauses.iter().flat_map(|clause| &clause.body));
@@ -71,10 +47,52 @@ impl<'a> Imports<'a> {
                     nested.extend(&stmt.body);
                     nested.extend(handlers.flat_map(|handler| &handler.body));
                 }
-                _ => {}
+                _ => imports.add(stmt),
             }
         }
         imports
+    }
+
+    /// Takes in an import; any other statement brings in nothing.
+    pub(crate) fn add(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::Import(import) => {
+                for alias in &import.names {
+                    let name = alias.name.as_str();
+                    // `import a.b` brings in `a`.
+                    match &alias.asname {
+                        Some(given) => self.names.insert(given.as_str(), name.to_owned()),
+                        None => {
+                            let top = name.split('.').next().unwrap_or(name);
+                            self.names.insert(top, top.to_owned())
+                        }
+                    };
+                }
+            }
+            Stmt::ImportFrom(import) => {
+                let Some(module) = &import.module else { return };
+                for alias in &import.names {
+                    if alias.name.as_str() == "*" {
+                        self.stars.push(module.as_str());
+                    } else {
+                        let given = alias.asname.as_ref().unwrap_or(&alias.name);
+                        self.names.insert(given.as_str(), format!("{module}.{}", alias.name));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What a dotted expression stands for if its first name was imported: `np.lib` is `numpy.lib`.
+    pub(crate) fn path(&self, expr: &Expr) -> Option<String> {
+        match expr {
+            Expr::Name(name) => self.names.get(name.id.as_str()).cloned(),
+            Expr::Attribute(attribute) => {
+                Some(format!("{}.{}", self.path(&attribute.value)?, attribute.attr))
+            }
+            _ => None,
+        }
     }
 
     /// What a base stands for.

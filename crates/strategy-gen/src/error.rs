@@ -7,9 +7,10 @@ use std::time::Duration;
 use keyrot_core::AcquireError;
 use thiserror::Error;
 
-use crate::finding::Finding;
+use crate::fault::Fault;
 use crate::model::Blocked;
 use crate::report::{AttemptReport, Spent};
+use crate::verification::Report;
 
 /// No strategy. Every variant after a call keeps what was spent.
 #[derive(Debug, Error)]
@@ -29,13 +30,13 @@ pub enum GenerateError {
         allowed: &'static str,
     },
     /// No reply: no key, or every try failed.
-    #[error("{cause}{tries}{during}", tries = Tries(&spent.attempts), during = During(finding.as_deref()))]
+    #[error("{cause}{tries}{during}", tries = Tries(&spent.attempts), during = During(fault.as_deref()))]
     Call {
         /// Why.
         #[source]
         cause: CallCause,
         /// What was wrong with the reply before, if this was a repair.
-        finding: Option<Box<Finding>>,
+        fault: Option<Box<Fault>>,
         /// What was spent.
         spent: Box<Spent>,
     },
@@ -72,13 +73,15 @@ pub enum GenerateError {
         /// What was spent.
         spent: Box<Spent>,
     },
-    /// The last reply cannot be used, and no repair is left.
-    #[error("{model} gave no usable strategy in {replies}: {finding}", replies = Replies(*replies))]
+    /// No reply was good enough, and no repair is left. This is about the one that came furthest.
+    #[error("{model} gave no usable strategy in {replies}: {fault}", replies = Replies(*replies))]
     Invalid {
         /// What is wrong with it.
-        finding: Box<Finding>,
-        /// The code of the last reply; empty if there was none.
+        fault: Box<Fault>,
+        /// Its code; empty if there was none.
         code: String,
+        /// The stages that it went through.
+        report: Box<Report>,
         /// The model that wrote it.
         model: String,
         /// How many replies there were.
@@ -176,12 +179,12 @@ impl fmt::Display for Tries<'_> {
     }
 }
 
-struct During<'a>(Option<&'a Finding>);
+struct During<'a>(Option<&'a Fault>);
 
 impl fmt::Display for During<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(finding) => write!(f, "\nwhile a reply was to be corrected: {finding}"),
+            Some(fault) => write!(f, "\nwhile a reply was to be corrected: {fault}"),
             None => Ok(()),
         }
     }

@@ -1,5 +1,7 @@
 //! The Python module out of a model's reply: fenced, several fences, bare, cut off, prose around it.
 
+use serde::Deserialize;
+
 use crate::fence::{Fence, fences};
 
 /// Code that was found in a reply.
@@ -12,7 +14,7 @@ pub struct Extracted {
     pub unclosed: bool,
 }
 
-/// Finds the module: the block with a `Strategy` subclass, else the longest block of Python, else the
+/// Finds the module: the field `code` of a structured reply; else the block with a `Strategy` subclass, else the longest block of Python, else the
 /// code of a reply without blocks. `None` if there is no code.
 ///
 /// Takes any text and needs time in proportion to its length.
@@ -22,6 +24,23 @@ pub struct Extracted {
 /// assert_eq!(found.code, "import numpy as np");
 /// ```
 pub fn extract(reply: &str) -> Option<Extracted> {
+    if let Some(code) = structured(reply) {
+        return in_text(&code);
+    }
+    in_text(reply)
+}
+
+/// A structured reply: the field `code` of a JSON object.
+fn structured(reply: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Structured {
+        code: String,
+    }
+    let text = reply.trim();
+    text.starts_with('{').then(|| serde_json::from_str::<Structured>(text).ok())?.map(|reply| reply.code)
+}
+
+fn in_text(reply: &str) -> Option<Extracted> {
     let reply = normalize(reply);
     let fences = fences(&reply);
     let found = match best(&fences) {

@@ -2,44 +2,80 @@
 
 use std::fmt;
 
+use ruff_text_size::TextSize;
 use serde::Serialize;
 
 /// What a finding is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Rule {
+    /// A window that is centred on its bar. A warning.
+    CenteredWindow,
     /// The wanted class name already means something else in the module.
     ClassName,
+    /// An attribute with two underscores on both sides.
+    Dunder,
+    /// What an allowed module offers to reach files, to evaluate text, or to reach another module.
+    ForbiddenAttribute,
+    /// A built-in function that runs text, opens files, looks around, or differs from run to run.
+    ForbiddenName,
+    /// The whole history is read in `init`. A warning.
+    FrameInInit,
+    /// A module that is not on the allow-list.
+    Import,
     /// `init` or `next` is missing.
     MissingMethod,
+    /// `shift` and its like by a negative number of bars. A warning.
+    NegativeShift,
     /// Nested more deeply than Python can compile.
     Nesting,
     /// The reply holds no Python code.
     NoCode,
     /// No class derives from `Strategy`.
     NoStrategy,
+    /// A private attribute of the library.
+    Private,
+    /// A series that is turned round. A warning.
+    ReversedSeries,
     /// More than one class derives from `Strategy`.
     SeveralStrategies,
     /// `Strategy` is used but not imported.
     StrategyImport,
     /// Python's grammar.
     Syntax,
+    /// A call outside functions.
+    TopLevelCall,
 }
 
 impl Rule {
     /// Stable name, as in JSON output.
     pub fn name(self) -> &'static str {
         match self {
+            Self::CenteredWindow => "centered-window",
             Self::ClassName => "class-name",
+            Self::Dunder => "dunder",
+            Self::ForbiddenAttribute => "forbidden-attribute",
+            Self::ForbiddenName => "forbidden-name",
+            Self::FrameInInit => "frame-in-init",
+            Self::Import => "import",
             Self::MissingMethod => "missing-method",
+            Self::NegativeShift => "negative-shift",
             Self::Nesting => "nesting",
             Self::NoCode => "no-code",
             Self::NoStrategy => "no-strategy",
+            Self::Private => "private",
+            Self::ReversedSeries => "reversed-series",
             Self::SeveralStrategies => "several-strategies",
             Self::StrategyImport => "strategy-import",
             Self::Syntax => "syntax",
+            Self::TopLevelCall => "top-level-call",
         }
+    }
+
+    /// True if it stops nothing: the usual forms of looking ahead, which may be honest.
+    pub fn is_warning(self) -> bool {
+        matches!(self, Self::CenteredWindow | Self::FrameInInit | Self::NegativeShift | Self::ReversedSeries)
     }
 }
 
@@ -78,6 +114,22 @@ impl Finding {
         Self { rule, line, column, message: message.into(), source_line, hint: hint.into() }
     }
 
+    /// A finding at an offset in bytes.
+    pub(crate) fn at(
+        rule: Rule,
+        code: &str,
+        offset: TextSize,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        // What is missing at the end is shown behind the last character, not on an empty line below.
+        let offset = offset.to_usize().min(code.trim_end().len());
+        let before = code.get(..offset).unwrap_or(code);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Self::new(rule, code, line, column, message, hint)
+    }
+
     /// A finding about the reply as a whole.
     pub fn without_place(rule: Rule, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
@@ -110,6 +162,54 @@ impl fmt::Display for Finding {
             write!(f, "\n    {shown}\n    {indent}^")?;
         }
         write!(f, "\n{}", self.hint)
+    }
+}
+
+/// All that is wrong with a module, in the order of its lines; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings {
+    first: Finding,
+    others: Vec<Finding>,
+}
+
+impl Findings {
+    /// `None` if there are none.
+    pub(crate) fn of(mut findings: Vec<Finding>) -> Option<Self> {
+        findings.sort_by_key(|finding| (finding.line, finding.column, finding.rule));
+        let mut findings = findings.into_iter();
+        Some(Self { first: findings.next()?, others: findings.collect() })
+    }
+
+    /// The one nearest to the beginning.
+    pub fn first(&self) -> &Finding {
+        &self.first
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// True if one of them is about this.
+    pub fn has(&self, rule: Rule) -> bool {
+        self.iter().any(|finding| finding.rule == rule)
+    }
+}
+
+impl From<Finding> for Findings {
+    fn from(first: Finding) -> Self {
+        Self { first, others: Vec::new() }
+    }
+}
+
+impl fmt::Display for Findings {
+    /// Each finding, a line between them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, finding) in self.iter().enumerate() {
+            let between = if number == 0 { "" } else { "\n" };
+            write!(f, "{between}{finding}")?;
+        }
+        Ok(())
     }
 }
 

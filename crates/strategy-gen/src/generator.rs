@@ -1,42 +1,54 @@
-//! From a description to a strategy: ask, extract, check, and send back once what cannot be used.
+//! From a description to a strategy: ask, verify, and send back what is not good enough.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{CallError, GenerateError};
-use crate::extract::extract;
-use crate::finding::{Finding, Rule};
+use crate::fault::Fault;
+use crate::finding::Finding;
 use crate::model::{Finish, LanguageModel, OnProgress, Progress, Reply};
 use crate::options::GenerateOptions;
+use crate::pipeline::Pipeline;
 use crate::prompt::{ask_for_code, repair, request};
 use crate::report::{Spent, Strategy};
-use crate::syntax::check;
+use crate::verification::Report;
 use crate::version::same_model;
 
 /// Turns descriptions into strategies. Cheap to clone; clones share the model and its pool.
 #[derive(Clone, Debug)]
 pub struct StrategyGenerator {
     model: Arc<dyn LanguageModel>,
+    pipeline: Pipeline,
 }
 
-/// A reply that can be used.
-struct Usable {
+/// A module that was found in a reply, as far as it came.
+struct Found {
+    /// Empty if there was none.
     code: String,
     class_name: String,
     warnings: Vec<String>,
+    report: Report,
 }
 
-/// A reply that cannot.
-struct Unusable {
-    /// Empty if the reply holds none.
+/// The best of the replies that were not good enough.
+struct Best {
     code: String,
-    finding: Finding,
+    report: Report,
+    fault: Fault,
+    model: String,
 }
 
 impl StrategyGenerator {
     /// A generator that asks this model.
     pub fn new(model: impl LanguageModel) -> Self {
-        Self { model: Arc::new(model) }
+        Self { model: Arc::new(model), pipeline: Pipeline::default() }
+    }
+
+    /// Verifies each reply with this pipeline; without it a reply only passes the gate.
+    #[must_use]
+    pub fn pipeline(mut self, pipeline: Pipeline) -> Self {
+        self.pipeline = pipeline;
+        self
     }
 
     /// Generates a strategy.
@@ -65,42 +77,84 @@ impl StrategyGenerator {
         let mut spent = Box::<Spent>::default();
         let mut elapsed = Duration::ZERO;
         let mut prompt = request(description, options);
-        let mut finding: Option<Finding> = None;
+        let mut best: Option<Best> = None;
+        let mut last: Option<Fault> = None;
         let mut round = 0;
         loop {
             let left = options.deadline.saturating_sub(elapsed);
             let mut with_round = |progress: Progress| on_progress(Progress { round, ..progress });
             let asked = self.model.ask(&prompt, options.key_request(&prompt, left), &mut with_round).await;
-            let mut reply = asked.map_err(|error| call_failed(error, finding.take(), &mut spent))?;
+            let mut reply = asked.map_err(|error| call_failed(error, last.take(), &mut spent))?;
             spent.attempts.append(&mut reply.attempts);
             spent.usage.add(&reply.usage);
             elapsed += reply.elapsed;
             ended_well(&reply, options, &mut spent)?;
-            let unusable = match judge(&reply, options) {
-                Ok(usable) => return Ok(deliver(usable, reply, options, *spent, round > 0)),
-                Err(unusable) => unusable,
+            if self.pipeline.runs() {
+                with_round(Progress { testing: true, ..Progress::default() });
+            }
+            let mut found = self.test(&reply.text, options).await;
+            elapsed += found.report.ran();
+            let Some(fault) = found.report.fault.clone() else {
+                return Ok(deliver(found, reply, options, *spent, round > 0));
             };
             let model = reply.model.to_string();
-            tracing::debug!(%model, round, rule = unusable.finding.rule.name(), "reply cannot be used");
-            if round >= options.repairs || elapsed >= options.deadline {
-                let Unusable { code, finding } = unusable;
-                let finding = Box::new(finding);
-                return Err(GenerateError::Invalid { finding, code, model, replies: round + 1, spent });
-            }
-            prompt = if unusable.code.is_empty() {
-                ask_for_code(description, options, &unusable.finding)
-            } else {
-                repair(&unusable.code, &unusable.finding, options.max_output_tokens)
+            let (stage, reason) = (fault.stage.name(), fault.reason.name());
+            tracing::debug!(%model, round, stage, reason, "reply cannot be used");
+            prompt = match found.code.as_str() {
+                "" => ask_for_code(description, options, &fault),
+                code => repair(code, &fault, options.max_output_tokens),
             };
-            finding = Some(unusable.finding);
+            if best.as_ref().is_none_or(|best| best.fault.stage <= fault.stage) {
+                let (code, report) = (std::mem::take(&mut found.code), found.report);
+                best = Some(Best { code, report, fault: fault.clone(), model });
+            }
             round += 1;
+            if (round > options.repairs || elapsed >= options.deadline)
+                && let Some(Best { code, report, fault, model }) = best
+            {
+                let (fault, report) = (Box::new(fault), Box::new(report));
+                return Err(GenerateError::Invalid { fault, code, report, model, replies: round, spent });
+            }
+            last = Some(fault);
         }
+    }
+
+    /// What is in a reply, and how good it is.
+    async fn test(&self, text: &str, options: &GenerateOptions) -> Found {
+        let mut found = Found {
+            code: String::new(),
+            class_name: String::new(),
+            warnings: Vec::new(),
+            report: Report::default(),
+        };
+        let Some(extracted) = self.pipeline.extract(text, &mut found.report) else { return found };
+        found.code = extracted.code;
+        let Some(checked) = self.pipeline.check(&found.code, &mut found.report) else { return found };
+        if extracted.unclosed {
+            found
+                .warnings
+                .push("The code block of the reply was not closed; its end may be missing.".to_owned());
+        }
+        found.class_name.clone_from(&checked.class_name);
+        if let Some(wanted) = options.class_name.as_deref().filter(|wanted| *wanted != checked.class_name) {
+            match checked.rename(&found.code, wanted) {
+                Ok(code) => found.code = code,
+                Err(finding) => {
+                    self.pipeline.refuse(&finding.into(), &mut found.report);
+                    return found;
+                }
+            }
+            found.warnings.push(format!("The model named the class {}; it was renamed.", checked.class_name));
+            found.class_name = wanted.to_owned();
+        }
+        self.pipeline.run(&found.code, &mut found.report).await;
+        found
     }
 }
 
-fn call_failed(mut error: CallError, finding: Option<Finding>, spent: &mut Box<Spent>) -> GenerateError {
+fn call_failed(mut error: CallError, fault: Option<Fault>, spent: &mut Box<Spent>) -> GenerateError {
     spent.attempts.append(&mut error.attempts);
-    GenerateError::Call { cause: error.cause, finding: finding.map(Box::new), spent: std::mem::take(spent) }
+    GenerateError::Call { cause: error.cause, fault: fault.map(Box::new), spent: std::mem::take(spent) }
 }
 
 /// A reply that is blocked or cut off is never judged by its text.
@@ -118,53 +172,15 @@ fn ended_well(reply: &Reply, options: &GenerateOptions, spent: &mut Box<Spent>) 
     })
 }
 
-fn judge(reply: &Reply, options: &GenerateOptions) -> Result<Usable, Unusable> {
-    let Some(found) = extract(&reply.text) else {
-        return Err(Unusable { code: String::new(), finding: no_code(&reply.text) });
-    };
-    let code = found.code;
-    let checked = match check(&code) {
-        Ok(checked) => checked,
-        Err(finding) => return Err(Unusable { code, finding }),
-    };
-    let mut warnings = Vec::new();
-    if found.unclosed {
-        warnings.push("The code block of the reply was not closed; its end may be missing.".to_owned());
+fn deliver(found: Found, reply: Reply, options: &GenerateOptions, spent: Spent, repaired: bool) -> Strategy {
+    let Found { code, class_name, mut warnings, report } = found;
+    if !report.verified {
+        // A verified strategy has been shown not to do what these suspect.
+        warnings.extend(report.warnings.iter().map(|finding| {
+            let Finding { line, message, rule, .. } = finding;
+            format!("Line {line}: {message} [{}].", rule.name())
+        }));
     }
-    match options.class_name.as_deref() {
-        Some(wanted) if wanted != checked.class_name => {
-            warnings.push(format!("The model named the class {}; it was renamed.", checked.class_name));
-            match checked.rename(&code, wanted) {
-                Ok(code) => Ok(Usable { code, class_name: wanted.to_owned(), warnings }),
-                Err(finding) => Err(Unusable { code, finding }),
-            }
-        }
-        _ => Ok(Usable { code, class_name: checked.class_name, warnings }),
-    }
-}
-
-/// How much of a reply without code is shown.
-const SHOWN_CHARS: usize = 200;
-
-fn no_code(text: &str) -> Finding {
-    let hint = "Reply with one block that begins with ```python and holds the module.";
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.is_empty() {
-        return Finding::without_place(Rule::NoCode, "the reply is empty", hint);
-    }
-    let shown: String = words.chars().take(SHOWN_CHARS).collect();
-    let more = if shown.len() < words.len() { " ..." } else { "" };
-    Finding::without_place(Rule::NoCode, format!("the reply holds no Python code: {shown:?}{more}"), hint)
-}
-
-fn deliver(
-    usable: Usable,
-    reply: Reply,
-    options: &GenerateOptions,
-    spent: Spent,
-    repaired: bool,
-) -> Strategy {
-    let Usable { code, class_name, mut warnings } = usable;
     if let Some(answered) = &reply.model_version
         && !same_model(reply.model.as_str(), answered)
     {
@@ -184,6 +200,8 @@ fn deliver(
         attempts: spent.attempts,
         usage: spent.usage,
         repaired,
+        verified: report.verified,
+        report,
         warnings,
     }
 }

@@ -20,12 +20,14 @@ pub struct Progress {
     pub chars: usize,
     /// Output tokens of this reply as the provider counts them; `None` until it says.
     pub output_tokens: Option<u64>,
+    /// The reply is there and is being tested; set by the generator.
+    pub testing: bool,
 }
 
 impl Progress {
     /// So many characters, and tokens if the provider said.
     pub fn new(chars: usize, output_tokens: Option<u64>) -> Self {
-        Self { round: 0, chars, output_tokens }
+        Self { chars, output_tokens, ..Self::default() }
     }
 }
 

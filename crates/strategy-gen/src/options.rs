@@ -21,7 +21,7 @@ use crate::prompt::Prompt;
 ///     .fallback("gemini-flash-lite-latest")
 ///     .class_name("RsiReversal")
 ///     .deadline(Duration::from_secs(60));
-/// assert_eq!(options.repairs, 1);
+/// assert_eq!(options.repairs, 3);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -42,7 +42,7 @@ pub struct GenerateOptions {
     /// Most tokens of one reply; default 16384. Gemini counts the model's thoughts in, and thoughts alone
     /// can use up a small number before any code is written.
     pub max_output_tokens: u32,
-    /// How many times a reply that cannot be used is sent back with the exact finding; default 1.
+    /// How many times a reply that is not good enough is sent back with the exact finding; default 3.
     pub repairs: u32,
 }
 
@@ -56,7 +56,7 @@ impl Default for GenerateOptions {
             parameters: BTreeMap::new(),
             deadline: Duration::from_secs(120),
             max_output_tokens: 16_384,
-            repairs: 1,
+            repairs: 3,
         }
     }
 }

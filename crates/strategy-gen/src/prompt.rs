@@ -1,7 +1,7 @@
 //! What the model is told: one system instruction, one request, one repair request, and how many
 //! tokens to reserve for them.
 
-use crate::finding::Finding;
+use crate::fault::Fault;
 use crate::options::GenerateOptions;
 
 /// The system instruction. What it says about backtesting.py holds for version 0.6.6;
@@ -59,21 +59,21 @@ pub(crate) fn request(description: &str, options: &GenerateOptions) -> Prompt {
     Prompt::new(text, options.max_output_tokens)
 }
 
-/// The request to correct a module: the module and the finding, nothing else.
-pub(crate) fn repair(code: &str, finding: &Finding, max_output_tokens: u32) -> Prompt {
+/// The request to correct a module: the module and what is wrong with it, nothing else.
+pub(crate) fn repair(code: &str, fault: &Fault, max_output_tokens: u32) -> Prompt {
     let fence = fence_around(code);
     let text = format!(
         "Correct this module. Change only what the finding below asks for and reply with the whole module.\n\n\
-         {fence}python\n{code}\n{fence}\n\nFinding: {finding}\n",
+         {fence}python\n{code}\n{fence}\n\nFinding: {fault}\n",
         code = code.trim_end(),
     );
     Prompt::new(text, max_output_tokens)
 }
 
 /// The request again, after a reply without any code in it.
-pub(crate) fn ask_for_code(description: &str, options: &GenerateOptions, finding: &Finding) -> Prompt {
+pub(crate) fn ask_for_code(description: &str, options: &GenerateOptions, fault: &Fault) -> Prompt {
     let mut prompt = request(description, options);
-    prompt.text.push_str(&format!("\nFinding in your last reply: {finding}\n"));
+    prompt.text.push_str(&format!("\nFinding in your last reply: {fault}\n"));
     prompt
 }
 
@@ -87,8 +87,9 @@ fn fence_around(code: &str) -> String {
 mod tests {
     use super::*;
     use crate::extract::extract;
-    use crate::finding::Rule;
-    use crate::syntax::check;
+    use crate::fault::Stage;
+    use crate::finding::{Finding, Rule};
+    use crate::gate::Gate;
 
     fn examples() -> Vec<&'static str> {
         SYSTEM_INSTRUCTION
@@ -102,7 +103,8 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_instruction_pass_the_own_check() {
-        let names: Vec<String> = examples().iter().map(|code| check(code).unwrap().class_name).collect();
+        let names: Vec<String> =
+            examples().iter().map(|code| Gate::default().check(code).unwrap().class_name).collect();
         assert_eq!(names, ["RsiTrendStrategy", "MacdAtrStrategy"]);
     }
 
@@ -133,7 +135,7 @@ mod tests {
     fn a_repair_holds_the_finding_and_the_code_and_survives_fences_inside() {
         let code = "def f():\n    '''\n    ```\n    '''\n    return (";
         let finding = Finding::new(Rule::Syntax, code, 5, 13, "unexpected EOF", "Close it.");
-        let prompt = repair(code, &finding, 100);
+        let prompt = repair(code, &Fault::of(Stage::Gate, &finding.into()), 100);
         assert!(prompt.text.contains("line 5, column 13: unexpected EOF"), "{}", prompt.text);
         assert_eq!(extract(&prompt.text).unwrap().code, code);
     }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use keyrot_core::{Attempt, KeyId, ModelName, ProjectId};
 use serde::{Serialize, Serializer};
 
-/// A strategy whose code parses and has the shape of one. It has not been run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+use crate::verification::Report;
+
+/// A strategy that was delivered. Unless it is `verified` it has only passed the gate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Strategy {
     /// The module.
@@ -27,6 +29,10 @@ pub struct Strategy {
     pub usage: TokenUsage,
     /// The code comes from a repair.
     pub repaired: bool,
+    /// It was run, and has passed every stage.
+    pub verified: bool,
+    /// The stages that it went through.
+    pub report: Report,
     /// What the caller should know, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -142,6 +148,8 @@ mod tests {
             attempts: vec![AttemptReport::success(key_id, ProjectId::from("p"), model, latency)],
             usage: TokenUsage::new(100, 20),
             repaired: false,
+            verified: false,
+            report: Report::default(),
             warnings: Vec::new(),
         };
         let expected = serde_json::json!({
@@ -166,6 +174,18 @@ mod tests {
                 "total_tokens": 120
             },
             "repaired": false,
+            "verified": false,
+            "report": {
+                "verified": false,
+                "fault": null,
+                "not_run": null,
+                "stages": [],
+                "warnings": [],
+                "data": null,
+                "cash": null,
+                "commission": null,
+                "backtest": null
+            },
             "warnings": []
         });
         assert_eq!(serde_json::to_value(&strategy).unwrap(), expected);

@@ -1,9 +1,9 @@
-//! Python's grammar and the shape of a strategy, checked in Rust without running anything.
+//! Python's grammar and the shape of a strategy: one class that derives from `Strategy`, with its two methods.
 
 use ruff_python_ast::token::TokenKind;
 use ruff_python_ast::{ModModule, PythonVersion, Stmt, StmtClassDef};
 use ruff_python_parser::{Mode, ParseOptions, Parsed, parse_unchecked};
-use ruff_text_size::{Ranged, TextRange, TextSize};
+use ruff_text_size::{Ranged, TextRange};
 
 use crate::bases::{Base, Imports};
 use crate::depth::too_deep_at;
@@ -12,47 +12,24 @@ use crate::finding::{Finding, Rule};
 /// The oldest Python whose grammar a module may need.
 const PYTHON: PythonVersion = PythonVersion::PY310;
 
-/// A module that parses and has the shape of a strategy.
+/// A module that has passed the gate.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Checked {
     /// Name of the one class that derives from `Strategy`.
     pub class_name: String,
+    /// What looks like looking ahead and may be honest.
+    pub warnings: Vec<Finding>,
     /// Where that name, or any other, stands in the code.
     names: Vec<TextRange>,
 }
 
-/// Parses a module and looks for its strategy: exactly one class that derives from backtesting.py's
-/// `Strategy`, with `init` and `next`.
-///
-/// The error is the first thing that is wrong.
-///
-/// ```
-/// let finding = strategy_gen::check("class A:\n    def next(self)\n        pass\n").unwrap_err();
-/// assert_eq!((finding.line, finding.column), (2, 19));
-/// ```
-pub fn check(code: &str) -> Result<Checked, Finding> {
-    if let Some(line) = too_deep_at(code) {
-        let hint = "Shorten this statement; Python cannot compile it.";
-        return Err(Finding::new(Rule::Nesting, code, line, 1, "nested too deeply", hint));
-    }
-    let parsed = parse(code)?;
-    let class = the_strategy(code, parsed.syntax())?;
-    for method in ["init", "next"] {
-        if !class
-            .body
-            .iter()
-            .any(|stmt| matches!(stmt, Stmt::FunctionDef(def) if def.name.as_str() == method))
-        {
-            let message = format!("class {} has no method {method}(self)", class.name);
-            let hint = format!("Define def {method}(self) in the class.");
-            return Err(at(Rule::MissingMethod, code, class.name.range().start(), message, hint));
-        }
-    }
-    let names = parsed.tokens().iter().filter(|token| token.kind() == TokenKind::Name).map(Ranged::range);
-    Ok(Checked { class_name: class.name.to_string(), names: names.collect() })
-}
-
 impl Checked {
+    pub(crate) fn new(parsed: &Parsed<ModModule>, class: &StmtClassDef, warnings: Vec<Finding>) -> Self {
+        let names = parsed.tokens().iter().filter(|token| token.kind() == TokenKind::Name);
+        Self { class_name: class.name.to_string(), warnings, names: names.map(Ranged::range).collect() }
+    }
+
     /// The code with its class under another name.
     ///
     /// Fails if the module uses that name for something else.
@@ -61,7 +38,7 @@ impl Checked {
         if let Some(taken) = self.names.iter().find(|range| text(range) == Some(name)) {
             let message = format!("{name} is wanted as the name of the class, but means something else here");
             let hint = format!("Name the class {name} and rename the other.");
-            return Err(at(Rule::ClassName, code, taken.start(), message, hint));
+            return Err(Finding::at(Rule::ClassName, code, taken.start(), message, hint));
         }
         let mut renamed = String::with_capacity(code.len() + name.len());
         let mut done = 0;
@@ -75,14 +52,19 @@ impl Checked {
     }
 }
 
-fn parse(code: &str) -> Result<Parsed<ModModule>, Finding> {
+/// The module's tree, or the first thing that Python 3.10 would not parse.
+pub(crate) fn parse(code: &str) -> Result<Parsed<ModModule>, Finding> {
+    if let Some(line) = too_deep_at(code) {
+        let hint = "Shorten this statement; Python cannot compile it.";
+        return Err(Finding::new(Rule::Nesting, code, line, 1, "nested too deeply", hint));
+    }
     let hint = "Correct the syntax of this line, or of the one before it.";
     let parsed = parse_unchecked(code, ParseOptions::from(Mode::Module).with_target_version(PYTHON));
     if let Some(error) = parsed.errors().first() {
-        return Err(at(Rule::Syntax, code, error.location.start(), error.error.to_string(), hint));
+        return Err(Finding::at(Rule::Syntax, code, error.location.start(), error.error.to_string(), hint));
     }
     if let Some(error) = parsed.unsupported_syntax_errors().first() {
-        return Err(at(
+        return Err(Finding::at(
             Rule::Syntax,
             code,
             error.range.start(),
@@ -93,7 +75,8 @@ fn parse(code: &str) -> Result<Parsed<ModModule>, Finding> {
     parsed.try_into_module().ok_or_else(|| Finding::without_place(Rule::Syntax, "not a module", hint))
 }
 
-fn the_strategy<'a>(code: &str, module: &'a ModModule) -> Result<&'a StmtClassDef, Finding> {
+/// The one class that derives from backtesting.py's `Strategy`.
+pub(crate) fn the_strategy<'a>(code: &str, module: &'a ModModule) -> Result<&'a StmtClassDef, Finding> {
     let imports = Imports::of(&module.body);
     let mut strategies: Vec<&StmtClassDef> = Vec::new();
     for class in module.body.iter().filter_map(Stmt::as_class_def_stmt) {
@@ -106,7 +89,7 @@ fn the_strategy<'a>(code: &str, module: &'a ModModule) -> Result<&'a StmtClassDe
                 Base::Local("Strategy") => {
                     let message = "Strategy is not imported";
                     let hint = "Add the line: from backtesting import Strategy";
-                    return Err(at(Rule::StrategyImport, code, base.range().start(), message, hint));
+                    return Err(Finding::at(Rule::StrategyImport, code, base.range().start(), message, hint));
                 }
                 Base::Local(_) | Base::Other => continue,
             }
@@ -114,7 +97,7 @@ fn the_strategy<'a>(code: &str, module: &'a ModModule) -> Result<&'a StmtClassDe
         }
     }
     match strategies.as_slice() {
-        [class] => Ok(class),
+        [class] => has_both_methods(code, class).map(|()| *class),
         [] => Err(Finding::without_place(
             Rule::NoStrategy,
             "no class at the top level derives from backtesting.Strategy",
@@ -123,23 +106,22 @@ fn the_strategy<'a>(code: &str, module: &'a ModModule) -> Result<&'a StmtClassDe
         [first, second, ..] => {
             let message = format!("both {} and {} derive from Strategy", first.name, second.name);
             let hint = "Keep one class that derives from Strategy.";
-            Err(at(Rule::SeveralStrategies, code, second.name.range().start(), message, hint))
+            Err(Finding::at(Rule::SeveralStrategies, code, second.name.range().start(), message, hint))
         }
     }
 }
 
-/// A finding at an offset in bytes.
-fn at(
-    rule: Rule,
-    code: &str,
-    offset: TextSize,
-    message: impl Into<String>,
-    hint: impl Into<String>,
-) -> Finding {
-    // What is missing at the end is shown behind the last character, not on an empty line below.
-    let offset = offset.to_usize().min(code.trim_end().len());
-    let before = code.get(..offset).unwrap_or(code);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Finding::new(rule, code, line, column, message, hint)
+fn has_both_methods(code: &str, class: &StmtClassDef) -> Result<(), Finding> {
+    let defines = |method: &str| {
+        let is = |stmt: &Stmt| matches!(stmt, Stmt::FunctionDef(def) if def.name.as_str() == method);
+        class.body.iter().any(is)
+    };
+    match ["init", "next"].into_iter().find(|method| !defines(method)) {
+        None => Ok(()),
+        Some(method) => {
+            let message = format!("class {} has no method {method}(self)", class.name);
+            let hint = format!("Define def {method}(self) in the class.");
+            Err(Finding::at(Rule::MissingMethod, code, class.name.range().start(), message, hint))
+        }
+    }
 }

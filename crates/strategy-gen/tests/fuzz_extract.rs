@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use strategy_gen::{check, extract};
+use strategy_gen::{Gate, extract};
 
 /// Replies that once were of interest; the fuzzer cuts and mixes them.
 const CORPUS: [&str; 8] = [
@@ -96,14 +96,16 @@ fn extract_from(reply: &str) -> Option<String> {
 
 /// True if it is a strategy; what is said about the code is in the code.
 fn check_code(code: &str) -> bool {
-    match check(code) {
+    match Gate::default().check(code) {
         Ok(checked) => {
             assert!(code.contains(&checked.class_name));
             true
         }
-        Err(finding) => {
-            assert!(finding.line <= code.matches('\n').count() + 1);
-            assert!(!finding.to_string().is_empty());
+        Err(findings) => {
+            for finding in findings.iter() {
+                assert!(finding.line <= code.matches('\n').count() + 1);
+                assert!(!finding.to_string().is_empty());
+            }
             false
         }
     }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use keyrot_core::{AcquireError, KeyId, KeyRequest, ModelName, ProjectId};
 use strategy_gen::{
     AttemptReport, Blocked, CallCause, CallError, Finish, GenerateError, GenerateOptions, LanguageModel,
-    OnProgress, Progress, Prompt, Reply, Rule, SYSTEM_INSTRUCTION, StrategyGenerator, TokenUsage,
+    OnProgress, Progress, Prompt, Reason, Reply, Rule, SYSTEM_INSTRUCTION, StrategyGenerator, TokenUsage,
 };
 
 const GOOD: &str = "from backtesting import Strategy\n\n\nclass Cross(Strategy):\n    def init(self):\n        \
@@ -141,14 +141,14 @@ async fn one_repair_with_the_exact_finding_the_code_and_nothing_else() {
 #[tokio::test]
 async fn after_the_last_repair_the_finding_and_the_code_are_returned() {
     let script = Script::of([Ok(reply(&fenced(GOOD).replace("init", "start"))), Ok(reply(&fenced(BAD)))]);
-    let error = script.generator().generate("x", &options()).await.unwrap_err();
+    let error = script.generator().generate("x", &options().repairs(1)).await.unwrap_err();
     let text = error.to_string();
     assert!(
         text.starts_with("gemini-2.5-flash gave no usable strategy in 2 replies: line 2, column 19"),
         "{text}"
     );
-    let GenerateError::Invalid { finding, code, spent, .. } = error else { panic!("{text}") };
-    assert_eq!((finding.rule, code.as_str()), (Rule::Syntax, BAD));
+    let GenerateError::Invalid { fault, code, spent, .. } = error else { panic!("{text}") };
+    assert_eq!((fault.reason, code.as_str()), (Reason::Rule(Rule::Syntax), BAD));
     assert_eq!(spent.attempts.len(), 2);
     assert_eq!(spent.usage, TokenUsage::new(200, 40));
 }

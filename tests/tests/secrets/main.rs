@@ -7,5 +7,6 @@
     reason = "a test ends at what it does not expect, and prints its figures"
 )]
 
+mod aws;
 mod load;
 mod vault;
