@@ -29,8 +29,8 @@ mod tests {
     #[test]
     fn the_folder_for_state_is_that_of_the_user() {
         assert_eq!(path(&[]), None);
-        let home = ("HOME", "/home/me");
-        assert_eq!(path(&[home]).unwrap(), "/home/me/.local/state/keyrot/state.db");
+        let home = ("HOME", "/users/me");
+        assert_eq!(path(&[home]).unwrap(), "/users/me/.local/state/keyrot/state.db");
         let own = path(&[home, ("XDG_STATE_HOME", "/var/me")]);
         assert_eq!(own.unwrap(), "/var/me/keyrot/state.db");
         // the standard has a relative one ignored

@@ -43,7 +43,8 @@ pub(crate) async fn open(
                 FailurePolicy::Share => "each process spends its part of the limits",
                 FailurePolicy::Closed => "calls are refused",
             };
-            let text = format!("{error}; until it can be used, KEYROT_REDIS_FAILURE={policy} holds: {meanwhile}");
+            let text =
+                format!("{error}; until it can be used, KEYROT_REDIS_FAILURE={policy} holds: {meanwhile}");
             notices.push(Notice::Warning(text));
             format!("to be counted in {file}, which cannot be used: {meanwhile}")
         }
