@@ -10,7 +10,7 @@ use std::process::Command;
 use keyrot::{Clock, Environment, Settings, SystemClock};
 use keyrot_e2e::world::MODEL;
 use keyrot_test_servers::moto::CREDENTIALS;
-use keyrot_test_servers::{Moto, OpenBao, new_home};
+use keyrot_test_servers::{Azure, Moto, OpenBao, new_home};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -41,7 +41,8 @@ fn main() {
     println!("| store | until the secrets are there | requests | memory at the start | memory after it |");
     println!("|---|---|---|---|---|");
     let runtime = Runtime::new().expect("a runtime");
-    for store in [env(), runtime.block_on(vault()), runtime.block_on(aws())] {
+    let served = [runtime.block_on(vault()), runtime.block_on(aws()), azure(&runtime)];
+    for store in [env()].into_iter().chain(served) {
         measure(&store);
     }
 }
@@ -80,6 +81,21 @@ async fn aws() -> Store {
         vars: vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         requests: Box::new(move || server.requests()),
     }
+}
+
+fn azure(runtime: &Runtime) -> Store {
+    let server = runtime.block_on(Azure::start());
+    for number in 0..KEYS {
+        runtime.block_on(server.put(&id(number).replace('_', "-"), &secret(number)));
+    }
+    let chosen = ("SECRET_STORE_TYPE", "azure".to_owned());
+    let vars = server.variables().into_iter().chain([chosen]).map(|(name, value)| (name.to_owned(), value));
+    let (vars, handle) = (vars.collect(), runtime.handle().clone());
+    let requests = move || {
+        let counts = handle.block_on(server.counts());
+        counts.vault + counts.logins
+    };
+    Store { name: "azure", vars, requests: Box::new(requests) }
 }
 
 fn id(number: usize) -> String {

@@ -199,7 +199,11 @@ async fn said() -> Vec<String> {
         first_only().line("warning:", &["explain"]),
         first_only().with("GEMINI_KEY_flash_02", "").line("warning:", &["explain"]),
         first_only().with("GEMINI_KEY_flash_02", "your-api-key-1").line("✗ flash", &["check"]),
-        Configured::new().with_secrets().with_keys(&one_project).line("i flash", &["check"]),
+        Configured::new()
+            .with_secrets()
+            .with_keys(&one_project)
+            .line("i flash_01, flash_02 share", &["check"]),
+        Configured::new().with_secrets().line("error:", &["secrets", "put", "flash_01"]),
         no_entry_fits().await,
         all_rest().await,
         none_will_ever_serve().await,

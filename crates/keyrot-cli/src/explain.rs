@@ -38,6 +38,7 @@ struct BlockedKey {
     reason: &'static str,
     blocked_scope: String,
     until: Option<String>,
+    detail: Option<String>,
 }
 
 pub(crate) async fn run(arguments: ExplainArguments, options: &Options) -> Result<(), Failure> {
@@ -70,6 +71,7 @@ fn answer(explained: Explanation, scope: &'static str) -> Answer {
         reason: blocked.reason.name(),
         blocked_scope: blocked.scope.to_string(),
         until: blocked.until.map(output::moment),
+        detail: blocked.detail,
     });
     Answer {
         scope,

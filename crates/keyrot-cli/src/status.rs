@@ -37,6 +37,8 @@ struct KeyStatus {
     strikes: u32,
     abandoned_count: u64,
     last_error: Option<String>,
+    secret_error: Option<String>,
+    secret_changes: u64,
     project: String,
     usage: Vec<ModelUsage>,
 }
@@ -107,6 +109,8 @@ fn key_status(health: KeyHealth, usage: Vec<ModelUsage>) -> KeyStatus {
         strikes: health.strikes,
         abandoned_count: health.abandoned_count,
         last_error: health.last_error,
+        secret_error: health.secret_error,
+        secret_changes: health.secret_changes,
         project: health.project.to_string(),
         usage,
     }

@@ -41,8 +41,12 @@ pub struct KeyHealth {
     pub reason: Option<Reason>,
     /// Failures in a row of the key itself.
     pub strikes: u32,
-    /// The last failure in words, without secrets.
+    /// The last failure in words, without secrets; of the secret that is in use.
     pub last_error: Option<String>,
+    /// Why its secret cannot be had, and where it is looked for: missing, switched off, the store is down.
+    pub secret_error: Option<String>,
+    /// How often another secret has come into use, in this process.
+    pub secret_changes: u64,
 }
 
 /// Why a request can or cannot be served now.
@@ -69,6 +73,8 @@ pub struct Blocked {
     pub scope: Scope,
     /// Until when; `None`: until somebody changes something.
     pub until: Option<SystemTime>,
+    /// More about the reason, where there is more to say: why a secret cannot be had.
+    pub detail: Option<String>,
 }
 
 impl PoolState {
@@ -162,6 +168,8 @@ impl KeyPool {
                     reason: shut.1.filter(|_| shut.0 > now),
                     strikes: slot.block.strikes,
                     last_error: counters.last_error.clone(),
+                    secret_error: slot.secret.as_ref().map(|(_, why)| why.clone()),
+                    secret_changes: counters.secret_changes,
                 },
             );
         }
@@ -234,12 +242,12 @@ impl KeyPool {
             self.inner.limiter.snapshot(&candidates, &[], &[]).await.map_err(AcquireError::Limiter)?;
         let (their_now, usage) = (snapshot.now, snapshot.groups);
         for key in self.keys().iter().filter(|key| key.active) {
-            if self.inner.secrets.peek(&key.key_id).is_none()
-                && let Err(error) = self.inner.secrets.get(key).await
-            {
-                self.secret_failed(key, &error);
+            if self.inner.secrets.peek(&key.key_id).is_none() {
+                let fetched = self.inner.secrets.get(key).await;
+                self.noted(key, &fetched);
             }
         }
+        self.cure().await;
         let (now, wall) = (self.tick(), self.inner.clock.wall());
         let mut explanation = Explanation { selectable: Vec::new(), blocked: Vec::new(), earliest_at: None };
         let mut matched = false;
@@ -264,6 +272,9 @@ impl KeyPool {
                             reason,
                             scope,
                             until: (until != NEVER).then(|| wall + Duration::from_millis(until - now)),
+                            detail: (reason == Reason::SecretUnavailable)
+                                .then(|| key.secret.as_ref().map(|(_, why)| why.clone()))
+                                .flatten(),
                         }),
                     }
                 }

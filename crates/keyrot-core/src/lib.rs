@@ -44,6 +44,7 @@ mod proof;
 mod quota;
 mod quota_bytes;
 mod record_bytes;
+mod renewal;
 mod request;
 mod roster;
 mod scope;

@@ -14,12 +14,16 @@ use keyrot_core::{
     Clock, ConfigError, KeyMetadata, KeySet, SecretError, SecretErrorKind, SecretStore, SecretWriter,
     StoreTimeouts, SystemClock,
 };
+use tokio::sync::Semaphore;
 
 use crate::config::{AUTHORITY, AzureConfig, address};
 use crate::login::{Ways, login};
 use crate::names;
 use crate::trouble::{Asked, Trouble};
 use crate::vault::Vault;
+
+/// Requests at the same time, each on a connection of its own: a start with many keys is no flood.
+const AT_ONCE: usize = 16;
 
 /// Tries of one read; each further one waits for twice as long.
 const TRIES: u32 = 3;
@@ -39,6 +43,7 @@ pub struct AzureStore {
     ways: Ways,
     timeouts: StoreTimeouts,
     session: Mutex<Arc<Session>>,
+    at_once: Semaphore,
 }
 
 /// A client with the token of one login.
@@ -106,7 +111,7 @@ impl AzureStore {
         };
         let ways = Ways { options, local, authority_host: config.authority_host.clone() };
         let session = Mutex::new(Arc::new(Session::new(&vault, &config, &ways)?));
-        Ok(Self { vault, config, ways, timeouts, session })
+        Ok(Self { vault, config, ways, timeouts, session, at_once: Semaphore::new(AT_ONCE) })
     }
 
     fn session(&self) -> Arc<Session> {
@@ -148,6 +153,7 @@ impl AzureStore {
 
     async fn tries(&self, asked: Asked<'_>, request: Request<'_>) -> Result<Secret, Trouble> {
         let deadline = SystemClock.now() + self.timeouts.total;
+        let _turn = self.at_once.acquire().await; // an error would say that it is closed, which nobody does
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         loop {

@@ -65,10 +65,9 @@ impl Trouble {
         }
     }
 
-    /// True if the next try may go better, and harms nobody.
+    /// True if the next try may go better, and harms nobody. Where nobody listens, the next one would not either.
     pub(crate) fn may_pass(&self) -> bool {
-        use SecretErrorKind::{Throttled, Unavailable, Unreachable};
-        matches!(self.kind, Throttled | Unavailable | Unreachable)
+        matches!(self.kind, SecretErrorKind::Throttled | SecretErrorKind::Unavailable)
     }
 }
 

@@ -205,6 +205,11 @@ impl Azure {
         request.send().await.expect("it answers").json().await.expect("counts")
     }
 
+    /// The server's process, to freeze or to kill.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.get_mut()
+    }
+
     /// Stops it in its tracks.
     pub async fn freeze(&self) {
         self.process.lock().await.freeze();

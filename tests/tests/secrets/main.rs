@@ -8,5 +8,6 @@
 )]
 
 mod aws;
+mod azure;
 mod load;
 mod vault;
