@@ -96,42 +96,74 @@ fn commits() {
     }
 }
 
+/// Several processes at once, first each with the bare loop and SQLite's own way of waiting.
 fn processes() {
-    println!(
-        "\n| processes | callers in each | reserve + settle, a second | longest reserve, ms | p99, ms |"
-    );
+    println!("\n| processes | what each does | a second, all of them | longest, ms | p99, ms |");
     println!("|---|---|---|---|---|");
-    for count in [1, 2, 4] {
+    for (count, kind, what) in [
+        (2, "bare", "a bare loop, waiting as SQLite does"),
+        (4, "bare", "a bare loop, waiting as SQLite does"),
+        (1, "limiter", "8 callers: reserve + settle, times of reserve"),
+        (2, "limiter", "8 callers: reserve + settle, times of reserve"),
+        (4, "limiter", "8 callers: reserve + settle, times of reserve"),
+    ] {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state.db");
         let own = std::env::current_exe().expect("this program");
+        if kind == "bare" {
+            drop(bare(&path));
+        }
         let start = |number: usize| {
-            let role = format!("{}|{number}", path.display());
+            let role = format!("{}|{kind}|{number}", path.display());
             Command::new(&own).env(WORKER, role).stdout(Stdio::piped()).spawn().expect("a process")
         };
         let workers: Vec<_> = (0..count).map(start).collect();
-        let (mut pairs, mut longest, mut worst) = (0, 0.0_f64, 0.0_f64);
+        let (mut done, mut longest, mut worst) = (0.0, 0.0_f64, 0.0_f64);
         for worker in workers {
             let output = worker.wait_with_output().expect("a worker that ends");
             let text = String::from_utf8(output.stdout).expect("a report");
             let mut numbers = text.split_whitespace().map(|number| number.parse::<f64>().expect("a number"));
-            pairs += numbers.next().expect("a count") as u64;
+            done += numbers.next().expect("a count");
             longest = longest.max(numbers.next().expect("the longest"));
             worst = worst.max(numbers.next().expect("p99"));
         }
-        let rate = pairs as f64 / FOR.as_secs_f64();
-        println!("| {count} | {TASKS} | {rate:.0} | {longest:.1} | {worst:.1} |");
+        println!("| {count} | {what} | {:.0} | {longest:.1} | {worst:.1} |", done / FOR.as_secs_f64());
     }
 }
 
-/// One of several processes: as many calls as it can.
+/// One of several processes: as much as it can.
 fn work(role: &str) {
-    let (path, number) = role.split_once('|').expect("a role");
-    let number: u64 = number.parse().expect("a number");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
-    let limiter = limiter(Path::new(path));
+    let role: Vec<&str> = role.split('|').collect();
+    let (path, number) = (Path::new(role[0]), role[2].parse().expect("a number"));
+    let mut waits = match role[1] {
+        "bare" => update_for(path),
+        _ => call_for(path, number),
+    };
+    waits.sort_unstable();
+    let ms = |wait: Duration| wait.as_secs_f64() * 1000.0;
+    let (longest, p99) = (waits[waits.len() - 1], waits[waits.len() * 99 / 100]);
+    println!("{} {} {}", waits.len(), ms(longest), ms(p99));
+}
+
+fn update_for(path: &Path) -> Vec<Duration> {
+    let connection = Connection::open(path).expect("a file");
+    connection.pragma_update(None, "synchronous", "NORMAL").expect("a choice");
+    connection.busy_timeout(Duration::from_secs(30)).expect("a way of waiting");
     let end = Instant::now() + FOR;
-    let mut waits: Vec<Duration> = runtime.block_on(async {
+    let mut waits = Vec::new();
+    while Instant::now() < end {
+        let before = Instant::now();
+        update(&connection, waits.len() as u32);
+        waits.push(before.elapsed());
+    }
+    waits
+}
+
+fn call_for(path: &Path, number: u64) -> Vec<Duration> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let limiter = limiter(path);
+    let end = Instant::now() + FOR;
+    runtime.block_on(async {
         let one = |task: usize| {
             let mut caller = Caller::new(limiter.clone(), 1000 * (number + 1) + task as u64);
             tokio::spawn(async move {
@@ -153,11 +185,7 @@ fn work(role: &str) {
             waits.extend(task.await.expect("a task that ends"));
         }
         waits
-    });
-    waits.sort_unstable();
-    let ms = |wait: Duration| wait.as_secs_f64() * 1000.0;
-    let (longest, p99) = (waits[waits.len() - 1], waits[waits.len() * 99 / 100]);
-    println!("{} {} {}", waits.len(), ms(longest), ms(p99));
+    })
 }
 
 async fn pairs(limiter: SqliteLimiter, epoch: u64, count: usize) {
