@@ -23,16 +23,16 @@ mod tests {
 
     fn path(vars: &[(&str, &str)]) -> Option<String> {
         let path = of_user(&Vars::from_iter(vars.iter().copied()));
-        path.map(|path| path.to_str().unwrap().to_owned())
+        path.map(|path| path.display().to_string())
     }
 
     #[test]
     fn the_folder_for_state_is_that_of_the_user() {
         assert_eq!(path(&[]), None);
         let home = ("HOME", "/users/me");
-        assert_eq!(path(&[home]).unwrap(), "/users/me/.local/state/keyrot/state.db");
+        assert_eq!(path(&[home]).as_deref(), Some("/users/me/.local/state/keyrot/state.db"));
         let own = path(&[home, ("XDG_STATE_HOME", "/var/me")]);
-        assert_eq!(own.unwrap(), "/var/me/keyrot/state.db");
+        assert_eq!(own.as_deref(), Some("/var/me/keyrot/state.db"));
         // the standard has a relative one ignored
         assert_eq!(path(&[home, ("XDG_STATE_HOME", "state")]), path(&[home]));
     }

@@ -44,9 +44,10 @@ impl Session {
             Err(error) if is_damage(&error) => {
                 let aside = file::move_aside(path, place.now)?;
                 tracing::warn!(
-                    "{} was damaged: it is now {}, and counting begins anew ({error})",
-                    path.display(),
-                    aside.display()
+                    path = %path.display(),
+                    moved_to = %aside.display(),
+                    %error,
+                    "a damaged file of limits was moved aside: counting begins anew"
                 );
                 file::make(path)?;
                 Self::open_sound(place, false, patience)

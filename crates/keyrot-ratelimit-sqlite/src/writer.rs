@@ -149,7 +149,7 @@ impl Writer {
         self.checkpoints.opened();
         let known = *self.memory.get_or_insert(session.pool.memory);
         if known != session.pool.memory && !self.tells_loss {
-            tracing::warn!("{} was made anew: counting begins anew", self.path.display());
+            tracing::warn!(path = %self.path.display(), "the file of limits was made anew: counting begins anew");
             self.memory = Some(session.pool.memory);
         }
         Ok(session)

@@ -123,7 +123,8 @@ fn a_damaged_file_is_moved_aside_and_told() {
     let place = place().file("state.db", &"no database ".repeat(1000));
     let run = place.run(&["status", "--json"]);
     assert_eq!(run.json()["scope"], "sqlite");
-    assert!(run.stderr.contains("state.db was damaged: it is now state.db.damaged-"), "{run:?}");
+    let told = "a damaged file of limits was moved aside: counting begins anew path=state.db moved_to=state.db.damaged-";
+    assert!(run.stderr.contains(told), "{run:?}");
     let again = place.run(&["status", "--json"]);
     assert!(again.json()["degraded"].is_null() && !again.stderr.contains("damaged"), "{again:?}");
 }
