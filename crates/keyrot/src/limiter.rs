@@ -66,9 +66,8 @@ impl LimitSettings {
     #[cfg(feature = "ratelimit-sqlite")]
     async fn embedded(&self, keys: &Path, clock: Arc<dyn Clock>, me: u64) -> Result<Chosen, ConfigError> {
         match &self.state {
-            State::Named(path) | State::Default(path) => {
-                crate::sqlite::open(self, path, keys, clock, me).await
-            }
+            State::Named(path) => crate::sqlite::open(self, path, keys, clock, me, true).await,
+            State::Default(path) => crate::sqlite::open(self, path, keys, clock, me, false).await,
             State::Unnamed | State::InProcess => Ok(Chosen::default()),
         }
     }

@@ -13,13 +13,15 @@ use crate::open::Notice;
 /// The file in a folder that `KEYROT_STATE` names.
 const FILE: &str = "state.db";
 
-/// The limiter of this file, whether it can be used or not.
+/// The limiter of this file, whether it can be used or not. If it cannot, and nobody has `named` the file or a failure
+/// policy, the process counts by itself: that is stricter than no limits.
 pub(crate) async fn open(
     settings: &LimitSettings,
     state: &Path,
     keys: &Path,
     clock: Arc<dyn Clock>,
     me: u64,
+    named: bool,
 ) -> Result<Chosen, ConfigError> {
     let path = if state.is_dir() { state.join(FILE) } else { state.to_owned() };
     let pool = match &settings.pool {
@@ -37,6 +39,10 @@ pub(crate) async fn open(
             "counted in {file} for every process of this machine that uses the pool {pool:?}; it answers in \
              {took:.1} ms; if it cannot be used, KEYROT_REDIS_FAILURE={policy} holds"
         ),
+        Err(error) if !named && settings.failure == FailurePolicy::Open => {
+            let text = format!("{error}; limits are counted in this process");
+            return Ok(Chosen { notices: vec![Notice::Warning(text)], ..Chosen::default() });
+        }
         Err(error) => {
             let meanwhile = match settings.failure {
                 FailurePolicy::Open => "calls go on without limits",

@@ -118,6 +118,23 @@ fn the_file_is_the_users_unless_a_variable_names_another_or_none() {
     assert!(!single.path("single.db").exists(), "one key needs no file");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_the_user_that_cannot_be_written_leaves_each_run_its_own_limits() {
+    let server = serve(provider()).await;
+    let place = place().at(&server).file("home", "no folder");
+    let home = place.path("home").to_str().unwrap().to_owned();
+    let place = place.set("KEYROT_STATE", "").set("HOME", &home);
+    let run = place.run(&["generate", "Buy when RSI < 30"]);
+    assert!(run.code == 0 && run.stdout.contains("class"), "{run:?}");
+    let told = format!("{home}/.local/state");
+    assert_eq!(run.stderr.matches(&told).count(), 1, "{run:?}");
+    assert!(run.stderr.contains("KEYROT_STATE; limits are counted in this process"), "{run:?}");
+    let status = place.run(&["status", "--json"]).json();
+    assert_eq!(json!([status["scope"], status["degraded"]]), json!(["process", null]));
+    let closed = place.set("KEYROT_REDIS_FAILURE", "closed");
+    closed.run(&["generate", "Buy when RSI < 30"]).fails(3, &["home", "closed"]);
+}
+
 #[test]
 fn a_damaged_file_is_moved_aside_and_told() {
     let place = place().file("state.db", &"no database ".repeat(1000));
