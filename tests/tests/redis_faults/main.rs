@@ -1,6 +1,5 @@
 //! Redis goes away under load, in every way that it can: callers do not notice, and limits hold where they shall.
 #![expect(
-    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
