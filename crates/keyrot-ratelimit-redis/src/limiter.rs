@@ -14,7 +14,7 @@ use crate::address::RedisAddress;
 use crate::error;
 use crate::group_commit::{GroupCommit, Together};
 use crate::reply::bytes_of;
-use crate::reserve_call::Call;
+use crate::reserve_call::{Call, Offered};
 use crate::server::Server;
 use crate::settle_call::Report;
 
@@ -112,7 +112,8 @@ impl RateLimiter for RedisLimiter {
         asks: &[Ask],
         seen: u64,
     ) -> Result<Reserved, LimiterError> {
-        let call = Call { candidates: candidates.to_vec(), asks: asks.to_vec(), seen };
+        let candidates = candidates.iter().map(Offered::of).collect();
+        let call = Call { candidates, asks: asks.to_vec(), seen };
         if self.one_by_one {
             let mut replies = self.in_time(self.server.reserve(&[call])).await?;
             return replies.pop().ok_or_else(|| error::not_understood(&self.server.address));

@@ -11,7 +11,7 @@ use keyrot_ratelimit_redis::{RedisAddress, RedisLimiter, RedisOptions};
 use keyrot_test_servers::{self as servers, RedisServer};
 use tokio::task::JoinSet;
 
-/// Groups of the pool; a question offers all of them, as a pool does, beginning with another one each time.
+/// Groups of the larger pool.
 const GROUPS: usize = 16;
 const ROUNDS: usize = 5;
 const IDLE_CALLS: usize = 4_000;
@@ -42,12 +42,12 @@ async fn settle(limiter: &dyn RateLimiter, number: u64, reservation: Reservation
     limiter.settle(batch).await.unwrap();
 }
 
-/// The same groups in another order: whoever comes first differs from call to call.
-fn rotations() -> Arc<[Vec<Candidate>]> {
+/// What a pool of so many projects offers: all of them, beginning with another one each time.
+fn offers(projects: usize) -> Arc<[Vec<Candidate>]> {
     let limits = Limits::new(Some(u32::MAX), Some(1 << 47), Some(u32::MAX));
-    let groups: Vec<Candidate> = (0..GROUPS).map(|number| candidate(number, limits)).collect();
-    let rotated = |first| groups.iter().cycle().skip(first).take(GROUPS).cloned().collect();
-    (0..GROUPS).map(rotated).collect()
+    let groups: Vec<Candidate> = (0..projects).map(|number| candidate(number, limits)).collect();
+    let rotated = |first| groups.iter().cycle().skip(first).take(projects).cloned().collect();
+    (0..projects).map(rotated).collect()
 }
 
 /// What is measured: one call of one task.
@@ -69,12 +69,12 @@ impl Work {
                 ping.query_async::<()>(&mut connection).await.unwrap();
             }
             Self::Acquire(limiter, offers) => {
-                let offer = &offers[(task + turn) % GROUPS];
+                let offer = &offers[(task + turn) % offers.len()];
                 let reply = limiter.reserve(offer, &[ASK], NEWEST).await.unwrap();
                 assert_eq!(reply.grants.len(), 1);
             }
             Self::AcquireAndReport(limiter, offers) => {
-                let offer = &offers[(task + turn) % GROUPS];
+                let offer = &offers[(task + turn) % offers.len()];
                 let mut reply = limiter.reserve(offer, &[ASK], NEWEST).await.unwrap();
                 let number = (task as u64 + 1) << 32 | turn as u64;
                 settle(limiter, number, reply.grants.remove(0).reservation).await;
@@ -140,61 +140,89 @@ fn median(mut of: Vec<f64>) -> f64 {
     of[of.len() / 2]
 }
 
+/// What runs beside what.
+struct Field {
+    ping: Work,
+    pooled: Work,
+    /// Of one project, and of sixteen.
+    acquire: [Work; 2],
+    report: [Work; 2],
+    single: Work,
+}
+
+impl Field {
+    async fn new(server: &RedisServer) -> Self {
+        let client = redis::Client::open(server.url()).unwrap();
+        let ping = Work::Ping(client.get_multiplexed_async_connection().await.unwrap());
+        let pool = deadpool_redis::Config::from_url(server.url());
+        let pool = pool.create_pool(Some(deadpool_redis::Runtime::Tokio1)).unwrap();
+        let offers = [1, GROUPS].map(offers);
+        let limiter = options(server).limiter().unwrap();
+        for (number, of) in offers[1][0].iter().enumerate() {
+            prove(&limiter, of, number as u64).await;
+        }
+        let one_by_one = options(server).one_by_one().limiter().unwrap();
+        Self {
+            ping,
+            pooled: Work::PingThroughPool(pool),
+            acquire: offers.each_ref().map(|offers| Work::Acquire(limiter.clone(), Arc::clone(offers))),
+            report: offers
+                .each_ref()
+                .map(|offers| Work::AcquireAndReport(limiter.clone(), Arc::clone(offers))),
+            single: Work::Acquire(one_by_one, Arc::clone(&offers[0])),
+        }
+    }
+
+    async fn round(&self, server: &mut RedisServer, tasks: usize) -> [Rate; 7] {
+        [
+            self.ping.run(server, tasks, 100_000).await,
+            self.acquire[0].run(server, tasks, 200_000).await,
+            self.acquire[1].run(server, tasks, 100_000).await,
+            self.single.run(server, tasks, 40_000).await,
+            self.report[0].run(server, tasks, 100_000).await,
+            self.report[1].run(server, tasks, 50_000).await,
+            self.pooled.run(server, tasks, 20_000).await,
+        ]
+    }
+}
+
+/// Each row: what it is, what is asked of it, and whether it is a ratio to `PING`.
+const ROWS: [&str; 7] = [
+    "`PING`",
+    "acquires of one project",
+    "acquires of 16 projects in turn",
+    "acquires of one project, one by one",
+    "acquire and report, one project",
+    "acquire and report, 16 projects in turn",
+    "`get()` of deadpool and a `PING`",
+];
+
 pub(crate) async fn print() {
     let mut server = RedisServer::start(servers::RedisOptions::default()).await;
-    let client = redis::Client::open(server.url()).unwrap();
-    let ping = Work::Ping(client.get_multiplexed_async_connection().await.unwrap());
-    let pool = deadpool_redis::Config::from_url(server.url());
-    let pool = pool.create_pool(Some(deadpool_redis::Runtime::Tokio1)).unwrap();
-    let pooled = Work::PingThroughPool(pool);
-    let offers = rotations();
-    let limiter = options(&server).limiter().unwrap();
-    for (number, of) in offers[0].iter().enumerate() {
-        prove(&limiter, of, number as u64).await;
-    }
-    let acquire = Work::Acquire(limiter.clone(), Arc::clone(&offers));
-    let both = Work::AcquireAndReport(limiter, Arc::clone(&offers));
-    let single = Work::Acquire(options(&server).one_by_one().limiter().unwrap(), offers);
-
-    for (tasks, asked) in [(64, 0.8), (256, 1.0)] {
-        let mut rounds: Vec<[Rate; 5]> = Vec::new();
+    let field = Field::new(&server).await;
+    for (tasks, asked) in [
+        (64, ["", "at least 0.8 of `PING`", "", "at least 0.15 of `PING`", "", "", ""]),
+        (256, ["", "at least 1 of `PING`, 2 µs at most", "", "at least 0.15 of `PING`", "", "", ""]),
+    ] {
+        let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
-            rounds.push([
-                ping.run(&mut server, tasks, 100_000).await,
-                acquire.run(&mut server, tasks, 200_000).await,
-                single.run(&mut server, tasks, 20_000).await,
-                both.run(&mut server, tasks, 100_000).await,
-                pooled.run(&mut server, tasks, 10_000).await,
-            ]);
+            rounds.push(field.round(&mut server, tasks).await);
         }
-        let rate = |which: usize| median(rounds.iter().map(|round| round[which].per_second).collect());
-        let cpu = |which: usize| median(rounds.iter().map(|round| round[which].cpu_us).collect());
-        let ratio = |which: usize| {
-            median(rounds.iter().map(|round| round[which].per_second / round[0].per_second).collect())
-        };
-        println!("| `PING`, {tasks} tasks | | {:.0}/s, {:.2} µs of the server's CPU |", rate(0), cpu(0));
-        println!(
-            "| acquires, {tasks} tasks | at least {asked} of `PING` | {:.2}: {:.0}/s |",
-            ratio(1),
-            rate(1)
-        );
-        let limit = if tasks == 256 { "at most 2 µs" } else { "" };
-        println!("| the server's CPU for one of them | {limit} | {:.2} µs |", cpu(1));
-        println!(
-            "| one by one, {tasks} tasks | at least 0.15 of `PING` | {:.2}: {:.0}/s, {:.1} µs |",
-            ratio(2),
-            rate(2),
-            cpu(2)
-        );
-        println!("| acquire and report, {tasks} tasks | | {:.0}/s, {:.2} µs for both |", rate(3), cpu(3));
-        println!(
-            "| `get()` of deadpool and a `PING` for each call, {tasks} tasks | | {:.0}/s, {:.1} µs |",
-            rate(4),
-            cpu(4)
-        );
+        for (row, (what, asked)) in ROWS.iter().zip(asked).enumerate() {
+            let of = |figure: fn(&[Rate; 7], usize) -> f64| {
+                median(rounds.iter().map(|round| figure(round, row)).collect())
+            };
+            let rate = of(|round, row| round[row].per_second);
+            let ratio = of(|round, row| round[row].per_second / round[0].per_second);
+            let cpu = of(|round, row| round[row].cpu_us);
+            println!(
+                "| {what}, {tasks} tasks | {asked} | {ratio:.2}: {rate:.0}/s, {cpu:.2} µs of the server's CPU |"
+            );
+        }
     }
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
+        let [ping, acquire] = [&field.ping, &field.acquire[0]];
         rounds.push([ping.idle().await.as_secs_f64() * 1e6, acquire.idle().await.as_secs_f64() * 1e6]);
     }
     let [pinged, acquired] = [0, 1].map(|which| median(rounds.iter().map(|round| round[which]).collect()));
