@@ -26,6 +26,10 @@ impl Default for Chosen {
 
 impl LimitSettings {
     /// Opens the limiter. Redis that cannot be reached is no error: its failure policy holds.
+    #[cfg_attr(
+        not(feature = "ratelimit-redis"),
+        expect(clippy::unused_async, reason = "without Redis nobody is waited for")
+    )]
     pub(crate) async fn open(&self, clock: Arc<dyn Clock>, me: u64) -> Result<Chosen, ConfigError> {
         #[cfg(feature = "ratelimit-redis")]
         match &self.place {
