@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -66,20 +67,21 @@ impl AwsStore {
     }
 
     pub(crate) async fn session(&self) -> Result<Arc<Session>, Trouble> {
-        if let Some(session) = self.held().as_ref() {
+        if let Some(session) = self.held().as_ref().filter(|session| !session.over.load(Ordering::Relaxed)) {
             return Ok(Arc::clone(session));
         }
         let opened = Session::open(&self.config, self.timeouts, self.http.clone()).await;
         let opened = Arc::new(opened.map_err(Trouble::Profile)?);
-        Ok(Arc::clone(self.held().get_or_insert(opened)))
+        *self.held() = Some(Arc::clone(&opened));
+        Ok(opened)
     }
 
-    /// What the SDK says, as trouble. A credential that is refused is given up with all that was read for it: profiles
-    /// are read once by the SDK, and something else may be in them by now.
-    pub(crate) fn trouble<E: ProvideErrorMetadata>(&self, error: &SdkError<E>) -> Trouble {
+    /// What the SDK says, as trouble. A session whose credential is refused is over: profiles are read once by the SDK,
+    /// and something else may be in them by now.
+    pub(crate) fn trouble<E: ProvideErrorMetadata>(&self, session: &Session, error: &SdkError<E>) -> Trouble {
         let trouble = Trouble::of(error, self.timeouts.total);
         if trouble.kind() == SecretErrorKind::Unauthenticated {
-            *self.held() = None;
+            session.over.store(true, Ordering::Relaxed);
         }
         trouble
     }
@@ -108,13 +110,13 @@ impl AwsStore {
 
     async fn get(&self, session: &Session, id: &str) -> Result<GetSecretValueOutput, Trouble> {
         let answer = session.client.get_secret_value().secret_id(id).send().await;
-        answer.map_err(|error| self.trouble(&error))
+        answer.map_err(|error| self.trouble(session, &error))
     }
 
     /// Its name or ARN, and the locator.
     pub(crate) fn named(&self, key: &KeyMetadata) -> Result<(String, String), SecretError> {
         let (id, locator) = (name::secret_id(key, &self.config.prefix), self.locator(key));
-        match name::problem(&id) {
+        match name::problem(&id, self.config.region.as_deref()) {
             Some(problem) => Err(SecretError::new(SecretErrorKind::BadName, locator, problem)),
             None => Ok((id, locator)),
         }
@@ -131,13 +133,13 @@ impl AwsStore {
         let put = session.client.put_secret_value().secret_id(id).secret_string(&text).send().await;
         let trouble = match put {
             Ok(_) => return Ok(()),
-            Err(error) => self.trouble(&error),
+            Err(error) => self.trouble(&session, &error),
         };
         if trouble.kind() != SecretErrorKind::NotFound || name::is_arn(id) {
             return Err((WRITE, trouble));
         }
         let created = session.client.create_secret().name(id).secret_string(&text).send().await;
-        created.map(|_| ()).map_err(|error| (CREATE, self.trouble(&error)))
+        created.map(|_| ()).map_err(|error| (CREATE, self.trouble(&session, &error)))
     }
 }
 
@@ -159,7 +161,7 @@ impl SecretStore for AwsStore {
         let mut problems = Vec::new();
         for key in keys {
             let id = name::secret_id(key, &self.config.prefix);
-            if let Some(problem) = name::problem(&id) {
+            if let Some(problem) = name::problem(&id, self.config.region.as_deref()) {
                 problems.push(format!("{}: {problem}", key.key_id));
                 continue;
             }
