@@ -64,7 +64,7 @@ fn start(path: Arc<Path>) -> Option<SyncSender<()>> {
 fn run(path: &Path, due: &Receiver<()>) {
     while due.recv().is_ok() {
         if let Err(error) = fold_in(path) {
-            tracing::debug!(%error, "the log of {} was not folded in", path.display());
+            tracing::debug!(%error, path = %path.display(), "the log of a file of limits was not folded in");
         }
     }
 }
