@@ -1,6 +1,5 @@
 //! The store: one read, one write, and who asks for them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -14,6 +13,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use keyrot_core::secrecy::{ExposeSecret, SecretString};
 use keyrot_core::{
     ConfigError, KeyMetadata, KeySet, SecretError, SecretErrorKind, SecretStore, SecretWriter, StoreTimeouts,
+    check_secret_names,
 };
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
@@ -157,27 +157,13 @@ impl SecretStore for AwsStore {
     }
 
     fn check(&self, keys: &KeySet) -> Result<(), ConfigError> {
-        let mut owners: BTreeMap<String, &KeyMetadata> = BTreeMap::new();
-        let mut problems = Vec::new();
-        for key in keys {
+        check_secret_names(keys, |key| {
             let id = name::secret_id(key, &self.config.prefix);
-            if let Some(problem) = name::problem(&id, self.config.region.as_deref()) {
-                problems.push(format!("{}: {problem}", key.key_id));
-                continue;
+            match name::problem(&id, self.config.region.as_deref()) {
+                Some(problem) => Err(problem),
+                None => Ok(vec![id]),
             }
-            let Some(first) = owners.get(&id) else {
-                owners.insert(id, key);
-                continue;
-            };
-            if first.secret.is_none() || key.secret.is_none() {
-                problems.push(format!(
-                    "{} and {} both take their secret from {id}; rename one, or give both the same \"secret\" if they \
-                     are one key",
-                    first.key_id, key.key_id
-                ));
-            }
-        }
-        ConfigError::of(problems).map_or(Ok(()), Err)
+        })
     }
 
     async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError> {
