@@ -60,7 +60,7 @@ mod tests {
     fn checked(entries: &str) -> Result<(), String> {
         let keys = KeySet::parse(&format!(r#"{{"keys": [{entries}]}}"#)).unwrap();
         let names = |key: &KeyMetadata| match key.secret.as_deref() {
-            Some("") => Err("it is empty".to_owned()),
+            Some("no name") => Err("it has no name".to_owned()),
             Some(name) => Ok(vec![name.to_lowercase()]),
             None => Ok(vec![format!("x/{}", key.key_id), "x/any".to_owned()]),
         };
@@ -83,9 +83,9 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_at_once() {
-        let flawed = r#"{"key_id": "a", "model_name": "m", "secret": ""}"#;
+        let flawed = r#"{"key_id": "a", "model_name": "m", "secret": "no name"}"#;
         let pair = r#"{"key_id": "d", "model_name": "m"}, {"key_id": "e", "model_name": "m"}"#;
         let error = checked(&format!("{flawed}, {pair}")).unwrap_err();
-        assert!(error.contains("a: it is empty") && error.contains("d and e both"), "{error}");
+        assert!(error.contains("a: it has no name") && error.contains("d and e both"), "{error}");
     }
 }

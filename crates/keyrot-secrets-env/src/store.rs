@@ -91,7 +91,10 @@ impl SecretStore for EnvStore {
     fn check(&self, keys: &KeySet) -> Result<(), ConfigError> {
         check_secret_names(keys, |key| match bad_name(key) {
             Some(problem) => Err(problem),
-            None => Ok(names(key).into()),
+            None => {
+                let [exact, settable] = names(key);
+                Ok(if exact == settable { vec![exact] } else { vec![exact, settable] })
+            }
         })
     }
 
