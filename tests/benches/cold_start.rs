@@ -9,7 +9,8 @@ use std::process::Command;
 
 use keyrot::{Clock, Environment, Settings, SystemClock};
 use keyrot_e2e::world::MODEL;
-use keyrot_test_servers::{OpenBao, new_home};
+use keyrot_test_servers::moto::CREDENTIALS;
+use keyrot_test_servers::{Azure, Moto, OpenBao, new_home};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -40,7 +41,8 @@ fn main() {
     println!("| store | until the secrets are there | requests | memory at the start | memory after it |");
     println!("|---|---|---|---|---|");
     let runtime = Runtime::new().expect("a runtime");
-    for store in [env(), runtime.block_on(vault())] {
+    let served = [runtime.block_on(vault()), runtime.block_on(aws()), azure(&runtime)];
+    for store in [env()].into_iter().chain(served) {
         measure(&store);
     }
 }
@@ -64,6 +66,36 @@ async fn vault() -> Store {
         vars: vars.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         requests: Box::new(move || server.requests("", "")),
     }
+}
+
+async fn aws() -> Store {
+    let server = Moto::start().await;
+    for number in 0..KEYS {
+        let (name, secret) = (format!("algoagent/{}", id(number)), secret(number));
+        server.aws(["secretsmanager", "create-secret", "--name", &name, "--secret-string", &secret]).await;
+    }
+    let chosen = [("SECRET_STORE_TYPE", "aws"), ("AWS_ENDPOINT_URL", server.url())];
+    let vars = CREDENTIALS.into_iter().chain(chosen);
+    Store {
+        name: "aws",
+        vars: vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        requests: Box::new(move || server.requests()),
+    }
+}
+
+fn azure(runtime: &Runtime) -> Store {
+    let server = runtime.block_on(Azure::start());
+    for number in 0..KEYS {
+        runtime.block_on(server.put(&id(number).replace('_', "-"), &secret(number)));
+    }
+    let chosen = ("SECRET_STORE_TYPE", "azure".to_owned());
+    let vars = server.variables().into_iter().chain([chosen]).map(|(name, value)| (name.to_owned(), value));
+    let (vars, handle) = (vars.collect(), runtime.handle().clone());
+    let requests = move || {
+        let counts = handle.block_on(server.counts());
+        counts.vault + counts.logins
+    };
+    Store { name: "azure", vars, requests: Box::new(requests) }
 }
 
 fn id(number: usize) -> String {

@@ -124,6 +124,7 @@ impl Shell {
             .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
             .env("HOME", self.folder.path())
             .env("PROJECT", root())
+            .env("REDIS_URL", "")
             .env("GOOGLE_GEMINI_BASE_URL", &self.base_url);
         command
     }

@@ -31,7 +31,8 @@ struct Configured {
 impl Configured {
     /// Rotation is on; keys.json is the example.
     fn new() -> Self {
-        let configured = Self { folder: TempDir::new().unwrap(), vars: Vec::new() };
+        let vars = vec![("REDIS_URL", String::new())]; // no Redis but the test's own
+        let configured = Self { folder: TempDir::new().unwrap(), vars };
         let keys = configured.path("keys.json");
         fs::copy(root().join("keys_example.json"), &keys).unwrap();
         configured.with("ENABLE_KEY_ROTATION", "true").with("KEYROT_KEYS_FILE", &keys)
@@ -83,7 +84,14 @@ impl Configured {
     fn command(&self, words: &[&str]) -> String {
         let mut command = Command::new(command());
         let vars = self.vars.iter().map(|(name, value)| (name, value));
-        let output = command.args(words).current_dir(&self.folder).env_clear().envs(vars).output().unwrap();
+        let output = command
+            .args(words)
+            .current_dir(&self.folder)
+            .env_clear()
+            .env("REDIS_URL", "")
+            .envs(vars)
+            .output()
+            .unwrap();
         self.seen(&(text(&output.stderr) + &text(&output.stdout)))
     }
 
@@ -186,12 +194,16 @@ async fn said() -> Vec<String> {
         bad_env_line(),
         Configured::new()
             .with_secrets()
-            .with("REDIS_URL", "redis://localhost:6379/0")
-            .line("info:", &["explain"]),
+            .with("REDIS_URL", "redis://127.0.0.1:1")
+            .line("warning:", &["explain"]),
         first_only().line("warning:", &["explain"]),
         first_only().with("GEMINI_KEY_flash_02", "").line("warning:", &["explain"]),
         first_only().with("GEMINI_KEY_flash_02", "your-api-key-1").line("✗ flash", &["check"]),
-        Configured::new().with_secrets().with_keys(&one_project).line("i flash", &["check"]),
+        Configured::new()
+            .with_secrets()
+            .with_keys(&one_project)
+            .line("i flash_01, flash_02 share", &["check"]),
+        Configured::new().with_secrets().line("error:", &["secrets", "put", "flash_01"]),
         no_entry_fits().await,
         all_rest().await,
         none_will_ever_serve().await,

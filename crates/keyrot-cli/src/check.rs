@@ -1,9 +1,12 @@
 //! `keyrot check`: mistakes in the configuration, the keys and their secrets, found before a call is lost to them.
 
+use std::sync::Arc;
+
 use clap::Args;
-use keyrot::{KeySet, Settings};
+use keyrot::{Clock, KeySet, SecretStore, Settings, SystemClock};
 
 use crate::arguments::Options;
+use crate::check_age;
 use crate::check_keys;
 use crate::check_probe;
 use crate::check_report::{Finding, Level, Report};
@@ -39,12 +42,17 @@ pub(crate) async fn run(arguments: CheckArguments, options: &Options) -> Result<
 }
 
 async fn look(settings: &Settings, probe: bool, report: &mut Report) {
-    report.add(check_settings::look(settings));
+    report.add(check_settings::look(settings).await);
     let Some(keys) = read_keys(settings, report) else { return };
-    let Ok(store) = settings.secrets().inspect_err(|error| {
-        report.add(Finding::of_problems("SECRET_STORE_TYPE", error));
-    }) else {
-        return;
+    let opened = match settings.rotates() {
+        true => {
+            settings.secret_writer().map(|writer| (Arc::clone(&writer) as Arc<dyn SecretStore>, Some(writer)))
+        }
+        false => settings.secrets().map(|store| (store, None)),
+    };
+    let (store, writer) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return report.add(Finding::of_problems("SECRET_STORE_TYPE", &error)),
     };
     if let Err(error) = store.check(&keys) {
         report.add(Finding::of_problems(&settings.keys_path().display().to_string(), &error));
@@ -52,9 +60,11 @@ async fn look(settings: &Settings, probe: bool, report: &mut Report) {
     let secrets = Secrets::read(&keys, &*store).await;
     report.add(secrets.findings());
     report.add(secrets.duplicates());
-    if settings.rotates() {
+    if let Some(writer) = writer {
         report.add(check_keys::siblings(&keys));
         report.add(check_secrets::unused_variables(settings, &keys, &*store));
+        report.add(check_secrets::fixed(&secrets, &*writer));
+        report.add(check_age::look(&secrets, &*store, settings.secret_store(), SystemClock.wall()).await);
     }
     if probe {
         match settings.gemini() {

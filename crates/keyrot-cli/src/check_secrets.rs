@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyrot::secrecy::{ExposeSecret, SecretString};
-use keyrot::{KeyMetadata, KeySet, SecretError, SecretStore, Settings};
+use keyrot::{KeyMetadata, KeySet, SecretError, SecretErrorKind, SecretStore, SecretWriter, Settings};
 
 use crate::check_report::{Finding, Level};
 
@@ -39,8 +39,12 @@ impl<'a> Secrets<'a> {
         let each = self.each.iter().map(|Read { key, locator, secret }| match secret {
             Ok(_) => Finding::new(Level::Ok, key.key_id.as_str(), format!("its secret is there: {locator}")),
             Err(error) => {
-                let text = format!("its secret is missing: {error}");
-                Finding::told(Level::Error, key.key_id.as_str(), &text)
+                let trouble = match error.kind() {
+                    SecretErrorKind::NotFound | SecretErrorKind::Empty => "is missing",
+                    SecretErrorKind::Disabled => "is switched off",
+                    _ => "cannot be had",
+                };
+                Finding::told(Level::Error, key.key_id.as_str(), &format!("its secret {trouble}: {error}"))
             }
         });
         each.collect()
@@ -83,6 +87,18 @@ fn duplicate(same: &[&KeyMetadata]) -> Finding {
 /// True if all name the same secret in keys.json: then they are meant to be one key.
 fn is_one_name(same: &[&KeyMetadata]) -> bool {
     same.iter().all(|key| key.secret.is_some() && key.secret == same[0].secret)
+}
+
+/// Keys whose secrets nobody can replace in a process that runs: one line for all.
+pub(crate) fn fixed(secrets: &Secrets<'_>, store: &dyn SecretWriter) -> Option<Finding> {
+    let told = |key: &KeyMetadata| Some((key.key_id.to_string(), store.unwritable(key)?));
+    let (ids, errors): (Vec<_>, Vec<_>) = secrets.found().filter_map(|(key, ..)| told(key)).unzip();
+    let first = errors.first()?;
+    let text = match ids.len() {
+        1 => format!("its secret is fixed until a restart: {first}"),
+        _ => format!("their secrets are fixed until a restart, for example {first}"),
+    };
+    Some(Finding::new(Level::Info, ids.join(", "), text))
 }
 
 /// Variables that look like secrets of keys, of which the file has none.

@@ -5,7 +5,7 @@ use keyrot::{Notice, Settings};
 use crate::check_report::{Finding, Level, variable};
 
 /// The configuration, and where limits are counted.
-pub(crate) fn look(settings: &Settings) -> Vec<Finding> {
+pub(crate) async fn look(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     match settings.check() {
         Ok(()) => findings.push(Finding::new(Level::Ok, "configuration", in_words(settings))),
@@ -16,8 +16,17 @@ pub(crate) fn look(settings: &Settings) -> Vec<Finding> {
     {
         findings.extend(Finding::of_problems("GOOGLE_GEMINI_BASE_URL", &error));
     }
-    findings.push(Finding::new(Level::Ok, "limits", "counted in this process"));
-    for notice in settings.notices() {
+    let mut notices = settings.notices();
+    if settings.check().is_ok() {
+        match settings.describe_limits().await {
+            Ok((description, more)) => {
+                findings.push(Finding::new(Level::Ok, "limits", description));
+                notices.extend(more);
+            }
+            Err(error) => findings.extend(Finding::of_problems("REDIS_URL", &error)),
+        }
+    }
+    for notice in notices {
         let (level, text) = match &notice {
             Notice::Warning(text) => (Level::Warning, text),
             Notice::Info(text) => (Level::Info, text),

@@ -25,7 +25,7 @@ pub(crate) struct ExplainArguments {
 /// docs/configuration.md describes it.
 #[derive(Debug, Serialize)]
 struct Answer {
-    /// What it is told of: this process.
+    /// Who sees it so: `process`, or the name of the limiter that many processes share.
     scope: &'static str,
     selectable: Vec<String>,
     blocked: Vec<BlockedKey>,
@@ -38,6 +38,7 @@ struct BlockedKey {
     reason: &'static str,
     blocked_scope: String,
     until: Option<String>,
+    detail: Option<String>,
 }
 
 pub(crate) async fn run(arguments: ExplainArguments, options: &Options) -> Result<(), Failure> {
@@ -46,25 +47,34 @@ pub(crate) async fn run(arguments: ExplainArguments, options: &Options) -> Resul
     request.tags = arguments.tag.into_iter().collect();
     let opened = session::settings(options)?.open_for_inspection().await?;
     session::tell_notices(&opened);
-    let explained =
-        session::with_pool(opened, async |opened| Ok(opened.pool.explain(&request).await?)).await?;
-    let answer = answer(explained);
+    let explained = session::with_pool(opened, async |opened| {
+        let explained = opened.pool.explain(&request).await?;
+        Ok((explained, opened.pool.limiter_mode()))
+    })
+    .await?;
+    let (explained, mode) = explained;
+    let answer = answer(explained, if mode.shared { mode.name } else { "process" });
     if options.json {
         return output::print_json(&answer);
     }
-    output::note("as this process sees it, which has just begun");
+    if answer.scope == "process" {
+        output::note("as this process sees it, which has just begun");
+    } else {
+        output::note(&format!("as every process sees it that shares {}", answer.scope));
+    }
     output::print(&for_people(&answer))
 }
 
-fn answer(explained: Explanation) -> Answer {
+fn answer(explained: Explanation, scope: &'static str) -> Answer {
     let blocked = explained.blocked.into_iter().map(|blocked| BlockedKey {
         key_id: blocked.key_id.to_string(),
         reason: blocked.reason.name(),
         blocked_scope: blocked.scope.to_string(),
         until: blocked.until.map(output::moment),
+        detail: blocked.detail,
     });
     Answer {
-        scope: "process",
+        scope,
         blocked: blocked.collect(),
         selectable: explained.selectable.iter().map(ToString::to_string).collect(),
         earliest_at: explained.earliest_at.map(output::moment),

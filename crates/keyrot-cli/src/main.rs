@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod check_age;
 mod check_keys;
 mod check_probe;
 mod check_report;

@@ -17,8 +17,10 @@ pub(crate) struct StatusArguments {}
 /// docs/configuration.md describes it.
 #[derive(Debug, Serialize)]
 struct Status {
-    /// What the counts are of: this process.
+    /// What the counts are of: `process`, or the name of the limiter that many processes share.
     scope: &'static str,
+    /// What holds while that one cannot be reached: `open`, `share` or `closed`.
+    degraded: Option<&'static str>,
     keys: BTreeMap<String, KeyStatus>,
 }
 
@@ -35,6 +37,8 @@ struct KeyStatus {
     strikes: u32,
     abandoned_count: u64,
     last_error: Option<String>,
+    secret_error: Option<String>,
+    secret_changes: u64,
     project: String,
     usage: Vec<ModelUsage>,
 }
@@ -58,8 +62,19 @@ pub(crate) async fn run(_: StatusArguments, options: &Options) -> Result<(), Fai
     if options.json {
         return output::print_json(&status);
     }
-    output::note("counts are of this process, which has just begun");
+    tell_scope(&status);
     output::print(&for_people(&status))
+}
+
+/// Whose counts they are.
+fn tell_scope(Status { scope, degraded, .. }: &Status) {
+    match degraded {
+        _ if *scope == "process" => output::note("counts are of this process, which has just begun"),
+        None => output::note(&format!("counts are those of {scope}, of every process that shares it")),
+        Some(policy) => output::warning(&format!(
+            "{scope} cannot be reached: its failure policy {policy} holds, and counts are of this process alone"
+        )),
+    }
 }
 
 async fn status(pool: &KeyPool) -> Result<Status, Failure> {
@@ -67,12 +82,18 @@ async fn status(pool: &KeyPool) -> Result<Status, Failure> {
         .usage()
         .await
         .map_err(|error| Failure::failed(format!("the limiter cannot be asked: {error}")))?;
-    let keys = pool.health().into_iter().map(|(id, health)| {
+    let health = pool
+        .shared_health()
+        .await
+        .map_err(|error| Failure::failed(format!("the limiter cannot be asked: {error}")))?;
+    let keys = health.into_iter().map(|(id, health)| {
         let own = usage.iter().filter(|(project, ..)| *project == health.project);
         let own = own.map(|(_, model, used)| model_usage(model.as_str(), used)).collect();
         (id, key_status(health, own))
     });
-    Ok(Status { scope: "process", keys: keys.collect() })
+    let mode = pool.limiter_mode();
+    let scope = if mode.shared { mode.name } else { "process" };
+    Ok(Status { scope, degraded: mode.degraded, keys: keys.collect() })
 }
 
 fn key_status(health: KeyHealth, usage: Vec<ModelUsage>) -> KeyStatus {
@@ -88,6 +109,8 @@ fn key_status(health: KeyHealth, usage: Vec<ModelUsage>) -> KeyStatus {
         strikes: health.strikes,
         abandoned_count: health.abandoned_count,
         last_error: health.last_error,
+        secret_error: health.secret_error,
+        secret_changes: health.secret_changes,
         project: health.project.to_string(),
         usage,
     }

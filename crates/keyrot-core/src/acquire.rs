@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cached_slot::VersionedSecret;
 use crate::error::{AcquireError, Exhausted};
 use crate::key::{KeyMetadata, Limits, ModelName};
 use crate::lease::{KeyLease, Leased};
@@ -14,12 +13,9 @@ use crate::pool::{KeyPool, Shared};
 use crate::probe::ProbeMarks;
 use crate::request::KeyRequest;
 use crate::roster::{NEVER, Tick};
-use crate::secret_error::SecretError;
 use crate::slots::Spot;
 use crate::wait::{Line, Ticket};
 
-/// A secret that could not be had is asked for again after this time.
-const SECRET_RETRY: Tick = 10_000;
 /// A probe slot is free again after this time even if nobody reports.
 const LONGEST_PROBE: Duration = Duration::from_secs(60);
 
@@ -163,7 +159,7 @@ impl KeyPool {
                     Ok(picked) => picked,
                     Err(none) => return Ok(none),
                 };
-            let Some(secret) = self.secret_of(&pick.key, fresh).await else { continue };
+            let Some(secret) = self.secret_of(&pick.key, fresh, request, tried).await else { continue };
             let key = pick.key.key_id.clone();
             let candidate = [Candidate { group: Arc::clone(&pick.group), limits: pick.limits, key }];
             let mut reply =
@@ -232,27 +228,6 @@ impl KeyPool {
         }
     }
 
-    /// The key's secret: the held one, or read now. `None` if it cannot be had, which is noted.
-    async fn secret_of(&self, key: &KeyMetadata, fresh: bool) -> Option<Arc<VersionedSecret>> {
-        let held = self.inner.secrets.peek(&key.key_id);
-        let read = match held {
-            Some(held) if fresh => self.inner.secrets.rejected(key, held.version).await,
-            Some(held) => return Some(held),
-            None => self.inner.secrets.get(key).await,
-        };
-        read.map_err(|error| self.secret_failed(key, &error)).ok()
-    }
-
-    pub(crate) fn secret_failed(&self, key: &KeyMetadata, error: &SecretError) {
-        tracing::warn!(key_id = key.key_id.as_str(), %error, "no secret");
-        let now = self.tick();
-        let mut shared = self.lock();
-        if let Some(&index) = shared.state.key_index.get(&key.key_id) {
-            shared.state.keys[index as usize].secret = Some((now + SECRET_RETRY, error.to_string()));
-            shared.state.key_changed(index, now);
-        }
-    }
-
     fn explain_refusal(&self, refused: Described) -> AcquireError {
         let only_secrets = refused.counts.keys().all(|reason| {
             matches!(reason, Reason::SecretUnavailable | Reason::Inactive | Reason::UnknownProvider)
@@ -297,14 +272,14 @@ impl KeyPool {
         self.exhausted(refused)
     }
 
-    /// True if some key could serve the request now, as far as the pool knows.
-    pub(crate) fn is_ready(&self, request: &KeyRequest) -> bool {
+    /// True if some key that was not tried could serve the request now, as far as the pool knows.
+    pub(crate) fn is_ready(&self, request: &KeyRequest, tried: &Tried) -> bool {
         let now = self.tick();
         let mut shared = self.lock();
         let Shared { state, rng, .. } = &mut *shared;
         let mut models =
             std::iter::once(request.model.as_ref()).chain(request.fallback_models.iter().map(Some));
-        models.any(|model| matches!(state.plan(request, model, &Tried::default(), now, rng), Plan::Chosen(_)))
+        models.any(|model| matches!(state.plan(request, model, tried, now, rng), Plan::Chosen(_)))
     }
 
     /// True if a key that was not tried fits the request, now or later.

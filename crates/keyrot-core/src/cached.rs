@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
+use tokio::sync::Notify;
 
 use crate::cached_slot::{Fetched, Slot, VersionedSecret};
 use crate::clock::Clock;
@@ -24,6 +25,7 @@ pub struct SecretCache {
     clock: Arc<dyn Clock>,
     ttl: Duration,
     slots: Mutex<Slots>,
+    wanted: Notify,
 }
 
 #[derive(Default)]
@@ -43,7 +45,7 @@ impl SecretCache {
     pub const BURST: Duration = Duration::from_secs(1);
     /// Nothing is read before the first call.
     pub fn new(store: Arc<dyn SecretStore>, clock: Arc<dyn Clock>, ttl: Duration) -> Self {
-        Self { store, clock, ttl, slots: Mutex::default() }
+        Self { store, clock, ttl, slots: Mutex::default(), wanted: Notify::new() }
     }
 
     /// The store behind it.
@@ -107,24 +109,38 @@ impl SecretCache {
         fetched
     }
 
-    /// Reads again what is held and has used up 80 % of its time to live, so that no call has to wait
-    /// for it. To be called from time to time, say each tenth of the time to live.
+    /// Reads again what has used up 80 % of its time to live, could not be had or is [wanted](Self::want), so that no
+    /// call has to wait for it. To be called from time to time, say each tenth of the time to live.
     pub async fn refresh_due(&self) {
+        let renew = |key: KeyMetadata| async move { drop(self.renew(&key).await) }; // kept in the slot
+        a_few_at_a_time(self.due(), renew).await;
+    }
+
+    /// The keys whose secrets are to be read again now.
+    pub(crate) fn due(&self) -> Vec<KeyMetadata> {
         let now = self.clock.now();
-        let due: Vec<KeyMetadata> = {
-            let slots = self.lock();
-            let due = slots.by_key.values().filter(|slot| {
-                slot.value.is_some() && slot.refresh_at.is_some_and(|refresh_at| refresh_at <= now)
-            });
-            due.map(|slot| slot.key.clone()).collect()
-        };
-        let refresh = |key: KeyMetadata| async move {
-            let (gate, reads) = self.with_slot(&key, |slot| (Arc::clone(&slot.gate), slot.reads));
-            if let Ok(_reader) = gate.try_lock() {
-                let _ = self.read(&key, reads).await; // a failure is kept in the slot
-            }
-        };
-        a_few_at_a_time(due, refresh).await;
+        let slots = self.lock();
+        let due = slots.by_key.values().filter(|slot| slot.refresh_at.is_some_and(|at| at <= now));
+        due.map(|slot| slot.key.clone()).collect()
+    }
+
+    /// One read of the store, unless somebody is at it already.
+    pub(crate) async fn renew(&self, key: &KeyMetadata) -> Option<Fetched> {
+        let (gate, reads) = self.with_slot(key, |slot| (Arc::clone(&slot.gate), slot.reads));
+        let _reader = gate.try_lock().ok()?;
+        Some(self.read(key, reads).await)
+    }
+
+    /// Somebody could not wait for this secret: it is due now, and until a read of it succeeds.
+    pub(crate) fn want(&self, key: &KeyMetadata) {
+        let now = self.clock.now();
+        self.with_slot(key, |slot| slot.refresh_at = Some(now));
+        self.wanted.notify_one();
+    }
+
+    /// Completes when a secret is wanted.
+    pub(crate) async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Reads the secrets of these keys as far as none is held, all in one question to the store. What could not be
@@ -192,7 +208,9 @@ impl SecretCache {
         match self.lock().by_key.get_mut(&key.key_id) {
             Some(slot) if slot.locator == locator => slot.settle(fetched, began, ended, self.ttl),
             // forgotten or moved meanwhile: good for this caller only
-            _ => fetched.map(|secret| Arc::new(VersionedSecret { secret, version: 0 })),
+            _ => {
+                fetched.map(|secret| Arc::new(VersionedSecret { secret, version: 0, is_replacement: false }))
+            }
         }
     }
 

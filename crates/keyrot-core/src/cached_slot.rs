@@ -17,6 +17,8 @@ pub struct VersionedSecret {
     pub secret: SecretString,
     /// Counts up for each key when the value really changed; never used twice for one key id.
     pub version: u64,
+    /// There was another value before it, or the same that was gone meanwhile.
+    pub is_replacement: bool,
 }
 
 impl fmt::Debug for VersionedSecret {
@@ -36,6 +38,8 @@ pub(crate) struct Slot {
     pub(crate) gate: Arc<Gate<()>>,
     pub(crate) value: Option<Arc<VersionedSecret>>,
     pub(crate) version: u64,
+    /// There is or was a value.
+    had_value: bool,
     /// Why the last read failed.
     pub(crate) failure: Option<SecretError>,
     /// Completed reads: who sees it move while waiting for the gate need not read.
@@ -55,6 +59,7 @@ impl Slot {
             gate: Arc::default(),
             value: None,
             version,
+            had_value: false,
             failure: None,
             reads: 0,
             good_until: None,
@@ -89,7 +94,8 @@ impl Slot {
                 let same = self.value.take_if(|held| held.secret.expose_secret() == secret.expose_secret());
                 let value = same.unwrap_or_else(|| {
                     self.version += 1;
-                    Arc::new(VersionedSecret { secret, version: self.version })
+                    let is_replacement = std::mem::replace(&mut self.had_value, true);
+                    Arc::new(VersionedSecret { secret, version: self.version, is_replacement })
                 });
                 self.value = Some(Arc::clone(&value));
                 Ok(value)

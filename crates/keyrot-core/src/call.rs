@@ -124,7 +124,8 @@ impl Call {
             Err(AcquireError::Exhausted(_) | AcquireError::NoSecret(_)) => {}
             done => return done,
         }
-        let failed_before = std::mem::take(&mut self.pause) && self.pool.is_ready(&self.request);
+        let failed_before =
+            std::mem::take(&mut self.pause) && self.pool.is_ready(&self.request, &Tried::default());
         if failed_before && self.same_key < MOST_SAME_KEY {
             // Then, after a pause, who has failed before; by then another may have come free.
             self.rest().await;
@@ -151,7 +152,7 @@ impl Call {
         self.record(&lease, outcome);
         let (group, key) = lease.identity();
         let model = lease.model().clone();
-        match lease.conclude(outcome).await {
+        match lease.conclude(outcome, Some((&self.request, &self.tried))).await {
             Next::Stop => self.over = true,
             Next::SameKey => {} // it goes on with the new secret
             Next::OtherModel => self.leave_model(&model),
@@ -175,7 +176,7 @@ impl Call {
     pub async fn succeeded(mut self, lease: ActiveLease, usage: Usage) -> Vec<Attempt> {
         let outcome = Outcome::success(usage);
         self.record(&lease, &outcome);
-        lease.conclude(&outcome).await;
+        lease.conclude(&outcome, None).await;
         self.attempts
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::AcquireError;
 use crate::key::{KeyId, ModelName, ProjectId};
-use crate::limit::{Candidate, GroupUsage, LimiterError};
+use crate::limit::{Candidate, GroupUsage, LimiterError, LimiterMode, Millis};
 use crate::outcome::{Reason, Scope};
 use crate::pool::KeyPool;
 use crate::request::KeyRequest;
@@ -40,8 +40,12 @@ pub struct KeyHealth {
     pub reason: Option<Reason>,
     /// Failures in a row of the key itself.
     pub strikes: u32,
-    /// The last failure in words, without secrets.
+    /// The last failure in words, without secrets; of the secret that is in use.
     pub last_error: Option<String>,
+    /// Why its secret cannot be had, and where it is looked for: missing, switched off, the store is down.
+    pub secret_error: Option<String>,
+    /// How often another secret has come into use, in this process.
+    pub secret_changes: u64,
 }
 
 /// Why a request can or cannot be served now.
@@ -68,6 +72,8 @@ pub struct Blocked {
     pub scope: Scope,
     /// Until when; `None`: until somebody changes something.
     pub until: Option<SystemTime>,
+    /// More about the reason, where there is more to say: why a secret cannot be had.
+    pub detail: Option<String>,
 }
 
 impl PoolState {
@@ -78,7 +84,7 @@ impl PoolState {
         key: &KeySlot,
         tokens: u64,
         used: &GroupUsage,
-        now: Tick,
+        (now, their_now): (Tick, Millis),
     ) -> (Tick, Option<Reason>, Scope) {
         let project = self.projects[group.project as usize].block;
         let zero =
@@ -91,6 +97,10 @@ impl PoolState {
                 .filter(|(known, _)| *known <= tokens)
                 .map_or((0, None), |(_, until)| (until, Some(Reason::MinuteTokens))),
         };
+        let full = used.full.filter(|(reason, _)| *reason != Reason::LimitZero).map_or((0, None), |full| {
+            let (reason, until) = full;
+            (until.map_or(NEVER, |until| now + until.saturating_sub(their_now)), Some(reason))
+        });
         let model = self.models[group.model as usize].evidence.breaker.blocked(now);
         let scope = group.group.scope();
         let each = [
@@ -99,6 +109,7 @@ impl PoolState {
             ((group.block.until, group.block.reason), scope.clone()),
             (zero, scope.clone()),
             (group.refused, scope.clone()),
+            (full, scope.clone()),
             (too_large, scope),
             ((model.unwrap_or(0), Some(Reason::ModelOverloaded)), Scope::Model(group.group.model.clone())),
             ((self.host.gate.blocked(now).unwrap_or(0), Some(Reason::HostSuspected)), Scope::Host),
@@ -156,10 +167,38 @@ impl KeyPool {
                     reason: shut.1.filter(|_| shut.0 > now),
                     strikes: slot.block.strikes,
                     last_error: counters.last_error.clone(),
+                    secret_error: slot.secret.as_ref().map(|(_, why)| why.clone()),
+                    secret_changes: counters.secret_changes,
                 },
             );
         }
         health
+    }
+
+    /// [`health`](Self::health) with the counters of every process that shares the limiter, and with the
+    /// blocks that they have caused.
+    ///
+    /// # Errors
+    /// The limiter cannot be asked.
+    pub async fn shared_health(&self) -> Result<BTreeMap<String, KeyHealth>, LimiterError> {
+        self.learn_blocks().await?;
+        let keys: Vec<KeyId> = self.keys().iter().map(|key| key.key_id.clone()).collect();
+        let counters = self.inner.limiter.snapshot(&[], &[], &keys).await?.counters;
+        let mut health = self.health();
+        for (key, counted) in keys.iter().zip(counters).filter(|(_, counted)| counted.last_used > 0) {
+            if let Some(health) = health.get_mut(key.as_str()) {
+                health.last_used = Some(SystemTime::UNIX_EPOCH + Duration::from_millis(counted.last_used));
+                health.success_count = counted.successes;
+                health.error_count = counted.errors;
+                health.abandoned_count = counted.abandoned;
+            }
+        }
+        Ok(health)
+    }
+
+    /// What the limiter is, and how it does.
+    pub fn limiter_mode(&self) -> LimiterMode {
+        self.inner.limiter.mode()
     }
 
     /// Usage of the windows of every (project, model), in the order of keys.json.
@@ -187,14 +226,18 @@ impl KeyPool {
     /// [`AcquireError::NoMatch`] if no key fits the request.
     pub async fn explain(&self, request: &KeyRequest) -> Result<Explanation, AcquireError> {
         self.take_on_models(request);
-        let usage = self.usage().await.map_err(AcquireError::Limiter)?;
+        self.learn_blocks().await.map_err(AcquireError::Limiter)?;
+        let candidates = self.candidates();
+        let snapshot =
+            self.inner.limiter.snapshot(&candidates, &[], &[]).await.map_err(AcquireError::Limiter)?;
+        let (their_now, usage) = (snapshot.now, snapshot.groups);
         for key in self.keys().iter().filter(|key| key.active) {
-            if self.inner.secrets.peek(&key.key_id).is_none()
-                && let Err(error) = self.inner.secrets.get(key).await
-            {
-                self.secret_failed(key, &error);
+            if self.inner.secrets.peek(&key.key_id).is_none() {
+                let fetched = self.inner.secrets.get(key).await;
+                self.noted(key, &fetched);
             }
         }
+        self.cure().await;
         let (now, wall) = (self.tick(), self.inner.clock.wall());
         let mut explanation = Explanation { selectable: Vec::new(), blocked: Vec::new(), earliest_at: None };
         let mut matched = false;
@@ -203,13 +246,14 @@ impl KeyPool {
             let shared = self.lock();
             let state = &shared.state;
             let class = crate::index::Class::of(request, request.model.as_ref());
-            for (slot, (.., used)) in state.groups.iter().zip(&usage) {
+            for (slot, used) in state.groups.iter().zip(&usage) {
                 for key in slot.keys.iter().map(|key| &state.keys[*key as usize]) {
                     if !class.takes(&key.meta, &slot.group) {
                         continue;
                     }
                     matched = true;
-                    let (until, reason, scope) = state.obstacle(slot, key, request.input_tokens, used, now);
+                    let (until, reason, scope) =
+                        state.obstacle(slot, key, request.input_tokens, used, (now, their_now));
                     earliest = Some(earliest.map_or(until, |known| known.min(until)));
                     match reason.filter(|_| until > now) {
                         None => explanation.selectable.push(key.meta.key_id.clone()),
@@ -218,6 +262,9 @@ impl KeyPool {
                             reason,
                             scope,
                             until: (until != NEVER).then(|| wall + Duration::from_millis(until - now)),
+                            detail: (reason == Reason::SecretUnavailable)
+                                .then(|| key.secret.as_ref().map(|(_, why)| why.clone()))
+                                .flatten(),
                         }),
                     }
                 }

@@ -15,8 +15,10 @@ use crate::counter::Tally;
 use crate::key::{KeyId, KeyMetadata, Limits, ModelName, ProjectId};
 use crate::limit::{Disposition, Group, Millis, Reservation, Settlement};
 use crate::outcome::{Outcome, Usage};
+use crate::plan::Tried;
 use crate::pool::KeyPool;
 use crate::probe::ProbeMarks;
+use crate::request::KeyRequest;
 use crate::slots::Spot;
 use crate::verdict::Next;
 
@@ -174,13 +176,14 @@ impl ActiveLease {
 
     /// What became of the call. For failover use [`KeyPool::run`] or [`KeyPool::call`].
     pub async fn report(self, outcome: Outcome) {
-        self.conclude(&outcome).await;
+        self.conclude(&outcome, None).await;
     }
 
-    pub(crate) async fn conclude(mut self, outcome: &Outcome) -> Next {
+    /// `of` is the request that the call is for and what it has tried before, if it goes on.
+    pub(crate) async fn conclude(mut self, outcome: &Outcome, of: Option<(&KeyRequest, &Tried)>) -> Next {
         let Some(mut leased) = self.leased.take() else { return Next::Stop };
         let reservation = leased.reservation.take();
-        leased.pool.clone().conclude(leased, reservation, outcome, self.begun).await
+        leased.pool.clone().conclude(leased, reservation, outcome, self.begun, of).await
     }
 
     pub(crate) fn identity(&self) -> (Arc<Group>, KeyId) {

@@ -171,6 +171,8 @@ pub struct GroupUsage {
     pub effective: Limits,
     /// Calls are at least this far apart because the provider refused earlier than our books said.
     pub pace: Option<Duration>,
+    /// What keeps the smallest call out now, and until when; `None`: for good.
+    pub full: Option<(Reason, Option<Millis>)>,
 }
 
 /// Counts quota and keeps blocks, for one process or for many.
@@ -213,6 +215,12 @@ pub trait RateLimiter: fmt::Debug + Send + Sync + 'static {
     /// one where a question is a round trip.
     fn candidates_at_once(&self) -> usize {
         1
+    }
+
+    /// How many processes share it, the caller included, whom `me` names. Called every few seconds: who
+    /// does not call any more is not counted any more.
+    async fn processes(&self, _me: u64) -> Result<u32, LimiterError> {
+        Ok(1)
     }
 
     /// In what state it is, for people: `local`, `redis`, `redis, share` ...

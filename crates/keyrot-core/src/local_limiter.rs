@@ -37,9 +37,10 @@ impl fmt::Debug for LocalLimiter {
     }
 }
 
+/// The records in memory.
 #[derive(Default)]
-struct Books {
-    groups: Map<Arc<Group>, Account>,
+pub(crate) struct Books {
+    pub(crate) groups: Map<Arc<Group>, Account>,
     scopes: Map<Scope, ScopeEntry>,
     /// Scopes by the generation of their last change.
     changes: BTreeMap<u64, Scope>,
@@ -60,8 +61,8 @@ struct ScopeEntry {
 
 /// The books of a group, and who was turned away since somebody was last told of room.
 #[derive(Default)]
-struct Account {
-    record: QuotaRecord,
+pub(crate) struct Account {
+    pub(crate) record: QuotaRecord,
     turned_away: TurnedAway,
 }
 
@@ -112,7 +113,7 @@ impl LocalLimiter {
 
 impl Books {
     /// Drops what is no longer needed, once in a while.
-    fn sweep(&mut self, now: Millis) {
+    pub(crate) fn sweep(&mut self, now: Millis) {
         if now.abs_diff(self.swept_at) < SWEEP_EVERY {
             return;
         }

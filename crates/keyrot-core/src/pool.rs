@@ -15,6 +15,9 @@ use crate::keyset::KeySet;
 use crate::lease::Leased;
 use crate::limit::{LimiterError, RateLimiter, Reservation, Settlement};
 use crate::outcome::{Effect, Outcome, Scope};
+use crate::plan::Tried;
+use crate::renewal::Reread;
+use crate::request::KeyRequest;
 use crate::roster::Tick;
 use crate::settling::Dropped;
 use crate::state::PoolState;
@@ -54,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) limiter: Arc<dyn RateLimiter>,
     pub(crate) waiters: Arc<WaitRoom>,
     pub(crate) any_model: bool,
+    /// Somebody calls [`refresh_secrets`](KeyPool::refresh_secrets).
+    pub(crate) refreshed: AtomicBool,
     pub(crate) backoff: Backoff,
     shared: Mutex<Shared>,
     /// What is left of leases that were dropped; settled by whoever comes next.
@@ -70,6 +75,8 @@ pub(crate) struct Shared {
     /// The generation of blocks that this pool has seen.
     pub(crate) seen: u64,
     pub(crate) closed: bool,
+    /// Keys whose secret was replaced, until what its forerunner earned is lifted.
+    pub(crate) cures: Vec<KeyId>,
 }
 
 impl Inner {
@@ -83,7 +90,8 @@ impl Inner {
         any_model: bool,
     ) -> Self {
         let epoch = rng.u64(1..);
-        let shared = Shared { state: PoolState::new(&keys), keys, rng, seen: 0, closed: false };
+        let shared =
+            Shared { state: PoolState::new(&keys), keys, rng, seen: 0, closed: false, cures: Vec::new() };
         Self {
             started: clock.now(),
             clock,
@@ -91,6 +99,7 @@ impl Inner {
             limiter,
             waiters: Arc::default(),
             any_model,
+            refreshed: AtomicBool::new(false),
             backoff,
             shared: Mutex::new(shared),
             dropped: Mutex::default(),
@@ -151,12 +160,6 @@ impl KeyPool {
         self.inner.limiter.reset(scope).await?;
         self.settle(Vec::new(), Vec::new(), None).await; // brings the changed record
         Ok(())
-    }
-
-    /// Reads secrets that are about to expire. Call it every few seconds from a task of yours, so
-    /// that no call ever waits for the store.
-    pub async fn refresh_secrets(&self) {
-        self.inner.secrets.refresh_due().await;
     }
 
     /// Ends the pool: nobody gets a key any more, and what is left to settle is settled.
@@ -238,9 +241,17 @@ impl KeyPool {
         reservation: Option<Reservation>,
         outcome: &Outcome,
         begun: Instant,
+        of: Option<(&KeyRequest, &Tried)>,
     ) -> Next {
         let probing = ProbeGuard { pool: self, leased: &leased };
-        let secret_replaced = outcome.effect == Effect::KeyRejected && self.reread(&leased).await;
+        let reread = match (outcome.effect, of) {
+            (Effect::KeyRejected, Some((request, tried))) => self.reread(&leased, request, tried).await,
+            (Effect::KeyRejected, None) => {
+                let request = KeyRequest::model(leased.group.model.as_str());
+                self.reread(&leased, &request, &Tried::default()).await
+            }
+            _ => Reread::Same,
+        };
         let now = self.tick();
         let judgement = {
             let mut shared = self.lock();
@@ -254,7 +265,7 @@ impl KeyPool {
                         limits: leased.limits,
                         since: leased.since,
                         begun: self.tick_at(begun),
-                        secret_replaced,
+                        secret: self.reread_since(&leased, reread),
                     };
                     shared.state.judge(&judged, outcome, now)
                 }
@@ -265,10 +276,7 @@ impl KeyPool {
             reservation,
             disposition: crate::limit::Disposition::Sent { input_tokens: outcome.usage.input_tokens, proven },
         });
-        if secret_replaced || !judgement.pardoned.is_empty() {
-            let cured = secret_replaced.then(|| leased.key.key_id.clone());
-            self.pardon(judgement.pardoned.into_iter().chain(cured)).await;
-        }
+        self.pardon(judgement.pardoned.into_iter()).await;
         let tally = judgement.counted.map(|counted| match counted {
             Counted::Success => Tally { successes: 1, ..leased.tally() },
             Counted::Error => Tally { errors: 1, ..leased.tally() },
@@ -288,26 +296,6 @@ impl KeyPool {
                 detail = outcome.detail,
                 "keyrot.attempt failed"
             );
-        }
-    }
-
-    /// The provider refused the secret: reads it once more. True if it is another one now, or was
-    /// replaced already since the call was leased.
-    async fn reread(&self, leased: &Leased) -> bool {
-        match self.inner.secrets.rejected(&leased.key, leased.secret.version).await {
-            Ok(current) => current.version != leased.secret.version,
-            Err(error) => {
-                self.secret_failed(&leased.key, &error);
-                false
-            }
-        }
-    }
-
-    async fn pardon(&self, keys: impl Iterator<Item = KeyId>) {
-        for key in keys {
-            if let Err(error) = self.inner.limiter.reset(&Scope::Key(key)).await {
-                tracing::warn!(%error, "a cooldown could not be lifted");
-            }
         }
     }
 }

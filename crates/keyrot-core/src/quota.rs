@@ -208,6 +208,9 @@ impl QuotaRecord {
             day_end: copy.day_end,
             effective,
             pace: copy.pace.interval(effective.rpm),
+            full: copy
+                .denied(now, 0, limits)
+                .map(|denied| (denied.reason, denied.not_before.map(|at| at.saturating_sub(copy.ahead)))),
         }
     }
 

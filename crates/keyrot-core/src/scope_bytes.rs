@@ -19,7 +19,7 @@ impl ScopeRecord {
         let mut to = Writer::default();
         to.u8(VERSION);
         to.u8(u8::from(must_probe) * MUST_PROBE);
-        to.u8(reason.map_or(0, code));
+        to.u8(reason.map_or(0, Reason::code));
         to.u32(generation);
         to.u48(blocked_until);
         to.u48(blocked_at);
@@ -44,7 +44,7 @@ impl ScopeRecord {
         }
         Ok(Self {
             must_probe: flags & MUST_PROBE != 0,
-            reason: (reason != 0).then(|| of_code(reason)),
+            reason: (reason != 0).then(|| Reason::of_code(reason)),
             generation: from.u32(),
             blocked_until: from.u48(),
             blocked_at: from.u48(),
@@ -53,51 +53,54 @@ impl ScopeRecord {
     }
 }
 
-/// A code is never given to another reason. 0 is none.
-fn code(reason: Reason) -> u8 {
-    match reason {
-        Reason::Cooldown => 1,
-        Reason::DayQuota => 2,
-        Reason::HostSuspected => 3,
-        Reason::Inactive => 4,
-        Reason::Pace => 5,
-        Reason::KeyRejected => 6,
-        Reason::LimitZero => 7,
-        Reason::ModelMissing => 8,
-        Reason::ModelOverloaded => 9,
-        Reason::NoQuota => 10,
-        Reason::OutOfCredit => 11,
-        Reason::Probing => 12,
-        Reason::ProjectRejected => 13,
-        Reason::MinuteRequests => 14,
-        Reason::MinuteTokens => 15,
-        Reason::SecretUnavailable => 16,
-        Reason::TooLarge => 17,
-        Reason::UnknownProvider => 18,
-        Reason::WeightZero => 19,
+impl Reason {
+    /// Its number in stored records. A number is never given to another reason; 0 is none.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Cooldown => 1,
+            Self::DayQuota => 2,
+            Self::HostSuspected => 3,
+            Self::Inactive => 4,
+            Self::Pace => 5,
+            Self::KeyRejected => 6,
+            Self::LimitZero => 7,
+            Self::ModelMissing => 8,
+            Self::ModelOverloaded => 9,
+            Self::NoQuota => 10,
+            Self::OutOfCredit => 11,
+            Self::Probing => 12,
+            Self::ProjectRejected => 13,
+            Self::MinuteRequests => 14,
+            Self::MinuteTokens => 15,
+            Self::SecretUnavailable => 16,
+            Self::TooLarge => 17,
+            Self::UnknownProvider => 18,
+            Self::WeightZero => 19,
+        }
     }
-}
 
-fn of_code(code: u8) -> Reason {
-    match code {
-        2 => Reason::DayQuota,
-        3 => Reason::HostSuspected,
-        4 => Reason::Inactive,
-        5 => Reason::Pace,
-        6 => Reason::KeyRejected,
-        7 => Reason::LimitZero,
-        8 => Reason::ModelMissing,
-        9 => Reason::ModelOverloaded,
-        10 => Reason::NoQuota,
-        11 => Reason::OutOfCredit,
-        12 => Reason::Probing,
-        13 => Reason::ProjectRejected,
-        14 => Reason::MinuteRequests,
-        15 => Reason::MinuteTokens,
-        16 => Reason::SecretUnavailable,
-        17 => Reason::TooLarge,
-        18 => Reason::UnknownProvider,
-        19 => Reason::WeightZero,
-        _ => Reason::Cooldown,
+    /// The reason of this number; one that a newer keyrot added reads as [`Cooldown`](Self::Cooldown).
+    pub fn of_code(code: u8) -> Self {
+        match code {
+            2 => Self::DayQuota,
+            3 => Self::HostSuspected,
+            4 => Self::Inactive,
+            5 => Self::Pace,
+            6 => Self::KeyRejected,
+            7 => Self::LimitZero,
+            8 => Self::ModelMissing,
+            9 => Self::ModelOverloaded,
+            10 => Self::NoQuota,
+            11 => Self::OutOfCredit,
+            12 => Self::Probing,
+            13 => Self::ProjectRejected,
+            14 => Self::MinuteRequests,
+            15 => Self::MinuteTokens,
+            16 => Self::SecretUnavailable,
+            17 => Self::TooLarge,
+            18 => Self::UnknownProvider,
+            19 => Self::WeightZero,
+            _ => Self::Cooldown,
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use crate::counter::Tally;
-use crate::limit::{Millis, ScopeChange, SettleBatch, Settlement, Verdict};
+use crate::limit::{LimiterError, Millis, ScopeChange, SettleBatch, Settlement, Verdict};
 use crate::pool::{KeyPool, Shared};
 use crate::roster::Tick;
 
@@ -16,6 +16,18 @@ pub(crate) struct Dropped {
 }
 
 impl KeyPool {
+    /// Takes over blocks that other processes have caused.
+    pub(crate) async fn learn_blocks(&self) -> Result<(), LimiterError> {
+        let seen = self.lock().seen;
+        let reply = self.inner.limiter.reserve(&[], &[], seen).await?;
+        if !reply.changed.is_empty() {
+            let now = self.tick();
+            self.lock().learn(&reply.changed, reply.generation, reply.now, now);
+            self.inner.waiters.wake();
+        }
+        Ok(())
+    }
+
     /// Dropping cannot wait: whoever settles or acquires next takes this along.
     pub(crate) fn queue(&self, settlement: Option<Settlement>, tally: Option<Tally>) {
         if settlement.is_some() || tally.is_some() {

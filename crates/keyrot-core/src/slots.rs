@@ -38,6 +38,7 @@ pub(crate) struct Counters {
     pub(crate) error: u64,
     pub(crate) abandoned: u64,
     pub(crate) last_error: Option<String>,
+    pub(crate) secret_changes: u64,
 }
 
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub(crate) struct KeySlot {
     pub(crate) block: Block,
     /// Its secret cannot be had until then, and why.
     pub(crate) secret: Option<(Tick, String)>,
+    /// The newest version of its secret that the pool has noted.
+    pub(crate) secret_version: u64,
     pub(crate) counters: Counters,
     pub(crate) units: Vec<UnitRef>,
 }

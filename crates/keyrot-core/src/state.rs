@@ -67,6 +67,7 @@ impl PoolState {
             unusable,
             block: Block::default(),
             secret: None,
+            secret_version: 0,
             counters: Counters::default(),
             units: Vec::new(),
         });
@@ -117,6 +118,7 @@ impl PoolState {
             let Some(known) = old.key_index.get(&slot.meta.key_id) else { continue };
             let known = &mut old.keys[*known as usize];
             slot.counters = std::mem::take(&mut known.counters);
+            slot.secret_version = known.secret_version;
             if known.meta.secret == slot.meta.secret {
                 slot.block = known.block;
                 slot.secret = known.secret.take();

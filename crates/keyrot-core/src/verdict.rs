@@ -9,6 +9,7 @@ use crate::key::{KeyId, KeyMetadata, Limits};
 use crate::limit::{Group, Millis, Span, Verdict};
 use crate::outcome::{Blame, Effect, Outcome, Quota, Reason, Scope};
 use crate::plan::{Plan, Tried};
+use crate::renewal::Reread;
 use crate::roster::Tick;
 use crate::slots::Spot;
 use crate::state::PoolState;
@@ -36,8 +37,8 @@ pub(crate) struct Judged<'a> {
     pub(crate) since: Millis,
     /// The pool's time when it was sent.
     pub(crate) begun: Tick,
-    /// The refused secret is not the one that is in use now.
-    pub(crate) secret_replaced: bool,
+    /// What became of the secret that it was sent with.
+    pub(crate) secret: Reread,
 }
 
 /// What follows from an outcome.
@@ -77,12 +78,24 @@ impl Judgement {
         };
         Self { verdicts: Vec::new(), pardoned: Vec::new(), next, counted: Counted::of(outcome) }
     }
+
+    /// What a call with the old secret has shown says nothing about the one that is in use now.
+    fn spare_the_new_secret(&mut self, call: &Judged<'_>) {
+        if call.secret == Reread::Replaced {
+            self.verdicts.retain(|verdict| match verdict {
+                Verdict::Block { scope, .. } | Verdict::Clear { scope, .. } => {
+                    !matches!(scope, Scope::Key(_))
+                }
+                _ => true,
+            });
+        }
+    }
 }
 
 impl PoolState {
     /// Books an outcome and says what follows from it.
     pub(crate) fn judge(&mut self, call: &Judged<'_>, outcome: &Outcome, now: Tick) -> Judgement {
-        let counted = self.count(call.spot, outcome);
+        let counted = self.count(call, outcome);
         let mut judgement =
             Judgement { verdicts: Vec::new(), pardoned: Vec::new(), next: Next::Retry, counted };
         let project = Scope::Project(call.group.project.clone());
@@ -100,6 +113,7 @@ impl PoolState {
             Effect::Success => {
                 judgement.next = Next::Stop;
                 judgement.verdicts = self.success(call, now);
+                judgement.spare_the_new_secret(call);
                 return judgement;
             }
             Effect::Fail => judgement.next = Next::Stop,
@@ -118,7 +132,11 @@ impl PoolState {
                     block(call.group.scope(), Reason::ModelOverloaded, named);
                 }
             }
-            Effect::KeyRejected if call.secret_replaced => judgement.next = Next::SameKey,
+            Effect::KeyRejected if call.secret == Reread::Replaced => judgement.next = Next::SameKey,
+            // perhaps it is another one already: no evidence against the host
+            Effect::KeyRejected if call.secret == Reread::Unknown => {
+                block(Scope::Key(call.key.key_id.clone()), Reason::KeyRejected, Span::Backoff);
+            }
             Effect::KeyRejected => match self.host.refusal(&call.key.key_id, &outcome.detail, now) {
                 Some(pardoned) => {
                     judgement.pardoned = pardoned;
@@ -140,6 +158,7 @@ impl PoolState {
                 judgement.verdicts.push(Verdict::Tighten { group, limits: call.limits, since: call.since });
             }
         }
+        judgement.spare_the_new_secret(call);
         judgement
     }
 
@@ -163,14 +182,16 @@ impl PoolState {
         verdicts
     }
 
-    fn count(&mut self, spot: Spot, outcome: &Outcome) -> Option<Counted> {
-        let counters = &mut self.keys[spot.key as usize].counters;
+    fn count(&mut self, call: &Judged<'_>, outcome: &Outcome) -> Option<Counted> {
+        let counters = &mut self.keys[call.spot.key as usize].counters;
         let counted = Counted::of(outcome);
         match counted {
             Some(Counted::Success) => counters.success += 1,
             Some(Counted::Error) => {
                 counters.error += 1;
-                counters.last_error = Some(outcome.detail.clone());
+                if call.secret != Reread::Replaced {
+                    counters.last_error = Some(outcome.detail.clone());
+                }
             }
             None => {}
         }

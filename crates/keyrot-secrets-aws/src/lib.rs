@@ -14,10 +14,12 @@ mod ca_bundle;
 mod config;
 mod credential;
 mod name;
+mod retry;
 mod session;
 mod store;
 mod trouble;
 mod value;
+mod words;
 
 pub use crate::config::{AwsConfig, DEFAULT_PREFIX, DEFAULT_REGION};
 pub use crate::store::AwsStore;

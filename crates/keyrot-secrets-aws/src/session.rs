@@ -1,16 +1,14 @@
 //! A client of Secrets Manager, and where it asks: made when the first secret is read.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_config::profile::ProfileSet;
 use aws_config::{BehaviorVersion, Region};
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::SharedHttpClient;
 use aws_sdk_secretsmanager::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use aws_sdk_secretsmanager::config::retry::RetryConfig;
 use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::config::{Builder, SharedHttpClient};
 use aws_types::SdkConfig;
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::ServiceConfigKey;
@@ -18,9 +16,7 @@ use keyrot_core::StoreTimeouts;
 
 use crate::config::{AwsConfig, DEFAULT_REGION};
 use crate::credential::in_time;
-
-/// The pause before the second try is at most this; it doubles from try to try.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+use crate::retry::{self, ToldAtOnce};
 
 /// A client and where it asks.
 #[derive(Debug)]
@@ -74,11 +70,7 @@ impl Session {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .env(env)
             .region(Region::new(region.to_owned()))
-            .retry_config(
-                RetryConfig::standard()
-                    .with_max_attempts(attempts(timeouts.total))
-                    .with_initial_backoff(FIRST_PAUSE),
-            )
+            .retry_config(retry::within(timeouts.total))
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(timeouts.connect)
@@ -99,21 +91,9 @@ impl Session {
                 Place { region: region.to_owned(), address: own_address(&sdk, region).await, endpoint: None }
             }
         };
-        Ok(Self { client: Client::new(&sdk), place })
+        let client = Client::from_conf(Builder::from(&sdk).retry_classifier(ToldAtOnce).build());
+        Ok(Self { client, place })
     }
-}
-
-/// How often a call is tried, so that the pauses take at most 60 % of the time that it has in all: what it says at last
-/// is then AWS's answer, not that time ran out.
-pub(crate) fn attempts(total: Duration) -> u32 {
-    let room = total * 3 / 5;
-    let mut pauses = FIRST_PAUSE;
-    let mut attempts = 1;
-    while pauses <= room && attempts < 6 {
-        attempts += 1;
-        pauses = pauses * 2 + FIRST_PAUSE;
-    }
-    attempts
 }
 
 fn environment(config: &AwsConfig) -> Env {
@@ -253,12 +233,5 @@ mod tests {
         let error =
             opened(&[("credentials", "[default\naws_secret_access_key = hunter2\n")], &[]).await.unwrap_err();
         assert!(error.contains("`aws configure list`") && !error.contains("hunter2"), "{error}");
-    }
-
-    #[test]
-    fn tries_fit_into_the_time() {
-        for (millis, expected) in [(5000, 5), (60_000, 6), (1000, 3), (500, 2), (100, 1)] {
-            assert_eq!(attempts(Duration::from_millis(millis)), expected, "{millis}");
-        }
     }
 }

@@ -21,8 +21,9 @@ use crate::ca_bundle;
 use crate::config::AwsConfig;
 use crate::name;
 use crate::session::{Place, Session};
-use crate::trouble::{Asked, Trouble};
+use crate::trouble::Trouble;
 use crate::value::{key_in, with_key};
+use crate::words::Asked;
 
 pub(crate) const READ: &str = "secretsmanager:GetSecretValue";
 const WRITE: &str = "secretsmanager:PutSecretValue";

@@ -62,7 +62,7 @@ impl Asked<'_> {
         let kind = failure.kind();
         match failure {
             Failure::TimedOut => self.timed_out(),
-            Failure::NoConnection(why) => self.no_connection(&why),
+            Failure::NoConnection(why) => self.no_connection(&why).await,
             Failure::NotVault => self.not_vault(200),
             Failure::NotLoggedIn { found, fix } => self.error(kind, &found, fix),
             Failure::TokenRefused => {
@@ -81,7 +81,14 @@ impl Asked<'_> {
         }
     }
 
-    fn no_connection(&self, why: &str) -> SecretError {
+    async fn no_connection(&self, why: &str) -> SecretError {
+        if let Some(to) = self.access.server.sent_on_to()
+            && matches!(health(&self.access.server.client(None)).await, Some(429 | 473))
+        {
+            let found = format!("the server is a standby and the active one does not answer ({to}: {why})");
+            let fix = "look after the active one, or set VAULT_ADDR to one that is";
+            return self.error(SecretErrorKind::Unavailable, &found, fix);
+        }
         let fix = if why.contains("UnknownIssuer") || why.contains("BadSignature") {
             "name the file of its authority's certificate by VAULT_CACERT"
         } else if why.contains("certificate") {
@@ -164,8 +171,8 @@ impl Asked<'_> {
                 ("the server was never initialised", "run vault operator init and vault operator unseal")
             }
             Some(429 | 472 | 473) => (
-                "the server is a standby and cannot reach the active one",
-                "set VAULT_ADDR to the active server: vault operator raft list-peers",
+                "the server is a standby and knows no active one",
+                "look after the cluster: vault operator raft list-peers",
             ),
             Some(200) if (300..400).contains(&status) => {
                 ("the answer is a redirection elsewhere", "set VAULT_ADDR to where it leads")

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// A server that cannot be asked about a token is asked again after this.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// What is left of a token shortly before it is left to its end.
+/// With no more left than this, a token is not renewed any more.
 const SHORT: Duration = Duration::from_secs(1);
 
 /// How long a token lives.
@@ -40,9 +40,14 @@ impl Lease {
         Self { whole, left: whole, renewable }
     }
 
-    /// When to do something about it; `None`: never.
+    /// False for one that lives for ever.
+    fn ends(self) -> bool {
+        self.whole > Duration::ZERO
+    }
+
+    /// When to renew it; `None`: never, or no more.
     fn rest(self) -> Option<Duration> {
-        (self.whole > Duration::ZERO && self.left > SHORT).then(|| self.left * 2 / 3)
+        (self.ends() && self.left > SHORT).then(|| self.left * 2 / 3)
     }
 
     fn after_renewal(self, seconds: u64) -> After {
@@ -79,19 +84,24 @@ pub(crate) async fn keep(access: Weak<Access>, client: Arc<VaultClient>, lease: 
             Err(failure) if failure.is_transient() => {
                 tracing::warn!(left_s = lease.left.as_secs(), "the Vault token could not be renewed yet");
             }
-            Ok(After::NearItsEnd) | Err(_) => return follow(&access, &client, lease.left).await,
+            Ok(After::NearItsEnd) | Err(_) => break,
         }
     }
-}
-
-/// The next token, or a word to those who have to bring it.
-async fn follow(access: &Weak<Access>, client: &VaultClient, left: Duration) {
-    let Some(access) = access.upgrade() else { return };
-    if !access.logs_in() {
-        let token = access.source();
-        tracing::warn!(left_s = left.as_secs(), "{token} ends soon and cannot be renewed; replace it");
-    } else if access.instead_of(client).await.is_err() {
-        tracing::warn!(left_s = left.as_secs(), "the next Vault token could not be had yet");
+    // The next token, or a word to those who have to bring it.
+    while lease.ends() {
+        let Some(access) = access.upgrade() else { return };
+        if !access.logs_in() {
+            let (token, left_s) = (access.source(), lease.left.as_secs());
+            return tracing::warn!(left_s, "{token} ends soon and cannot be renewed; replace it");
+        }
+        match access.instead_of(&client).await {
+            Err(failure) if failure.is_transient() => {}
+            Err(_) => return tracing::warn!("Vault does not let us log in again; the next read says why"),
+            Ok(_) => return,
+        }
+        tracing::warn!("the next Vault token could not be had yet");
+        drop(access);
+        rest(AGAIN).await;
     }
 }
 
@@ -118,7 +128,7 @@ mod tests {
         assert_eq!(lease.after_rest().rest(), Some(Duration::from_secs(20) * 2 / 3));
         assert_eq!(Lease::new(0, false).rest(), None, "a root token lives for ever");
         let tried = std::iter::successors(Some(lease), |lease| Some(lease.after_rest()));
-        assert_eq!(tried.take_while(|lease| lease.rest().is_some()).count(), 4, "then it is left to its end");
+        assert_eq!(tried.take_while(|lease| lease.rest().is_some()).count(), 4, "then another is needed");
     }
 
     #[test]

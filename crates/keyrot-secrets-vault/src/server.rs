@@ -1,6 +1,7 @@
 //! The way to the server: one HTTP client for all, and a Vault client for each token.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use keyrot_core::secrecy::{ExposeSecret, SecretString};
@@ -24,15 +25,25 @@ pub(crate) struct Server {
     address: Url,
     namespace: Option<String>,
     http: reqwest::Client,
+    sent_on_to: SentOnTo,
 }
+
+/// Where a request was last sent on to.
+type SentOnTo = Arc<Mutex<Option<String>>>;
 
 impl Server {
     /// For an address that [`VaultConfig::problems`] has not refused.
     pub(crate) fn new(config: &VaultConfig, timeouts: StoreTimeouts) -> Result<Self, ConfigError> {
         let address = parse_address(&config.address)
             .ok_or_else(|| ConfigError::new(format!("VAULT_ADDR: allowed: {ALLOWED_ADDRESS}")))?;
-        let http = http_client(config, &address, timeouts)?;
-        Ok(Self { address, namespace: config.namespace.clone(), http })
+        let sent_on_to = SentOnTo::default();
+        let http = http_client(config, &address, timeouts, Arc::clone(&sent_on_to))?;
+        Ok(Self { address, namespace: config.namespace.clone(), http, sent_on_to })
+    }
+
+    /// The server that this one has named in its place, if it ever did.
+    pub(crate) fn sent_on_to(&self) -> Option<String> {
+        self.sent_on_to.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// As it is shown: without the slash that `Url` adds.
@@ -93,12 +104,13 @@ fn http_client(
     config: &VaultConfig,
     address: &Url,
     timeouts: StoreTimeouts,
+    sent_on_to: SentOnTo,
 ) -> Result<reqwest::Client, ConfigError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("keyrot/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(timeouts.connect)
         .timeout(timeouts.total.max(Duration::from_millis(1)))
-        .redirect(Policy::custom(follow))
+        .redirect(Policy::custom(move |attempt| follow(attempt, &sent_on_to)))
         .referer(false);
     if is_loopback(address) {
         builder = builder.no_proxy();
@@ -139,7 +151,9 @@ fn trusting(builder: ClientBuilder, file: &Path) -> Result<ClientBuilder, Config
 }
 
 /// The token goes with the request, so it goes neither in the clear where it was encrypted nor round in circles.
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+fn follow(attempt: Attempt<'_>, sent_on_to: &SentOnTo) -> reqwest::redirect::Action {
+    let to = attempt.url().origin().ascii_serialization();
+    *sent_on_to.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
     let from = attempt.previous().last().map(Url::scheme);
     if from == Some(attempt.url().scheme()) && attempt.previous().len() <= REDIRECTS {
         attempt.follow()

@@ -226,21 +226,31 @@ pub fn run_limiter_case(case: impl Future<Output = ()>) {
 /// The suite as tests of the module that calls it.
 ///
 /// `$harness` is the path of an `async fn` without arguments that gives a fresh
-/// [`LimiterHarness`](crate::rate_limiter::LimiterHarness) with empty books.
+/// [`LimiterHarness`](crate::rate_limiter::LimiterHarness) with empty books. With a reason behind it
+/// (`rate_limiter_tests!(harness; "needs redis-server: cargo xtask test")`) the tests are ignored for
+/// that reason unless they are asked for.
 #[macro_export]
 macro_rules! rate_limiter_tests {
-    (@each $harness:path; $($case:ident)*) => {
-        $(
-            #[test]
-            fn $case() {
-                $crate::rate_limiter::run_limiter_case(async {
-                    $crate::rate_limiter::$case($harness().await).await;
-                });
-            }
-        )*
+    (@one [$($attribute:tt)*] $harness:path, $case:ident) => {
+        #[test]
+        $($attribute)*
+        fn $case() {
+            $crate::rate_limiter::run_limiter_case(async {
+                $crate::rate_limiter::$case($harness().await).await;
+            });
+        }
+    };
+    (@each $harness:path, $attributes:tt; $($case:ident)*) => {
+        $( $crate::rate_limiter_tests! { @one $attributes $harness, $case } )*
     };
     ($harness:path) => {
-        $crate::rate_limiter_tests! { @each $harness;
+        $crate::rate_limiter_tests! { @all $harness, [] }
+    };
+    ($harness:path; $reason:literal) => {
+        $crate::rate_limiter_tests! { @all $harness, [#[ignore = $reason]] }
+    };
+    (@all $harness:path, $attributes:tt) => {
+        $crate::rate_limiter_tests! { @each $harness, $attributes;
             a_batch_is_applied_in_order
             a_call_of_a_second_proves_its_group
             a_clock_that_steps_back_a_little_grants_nothing_extra

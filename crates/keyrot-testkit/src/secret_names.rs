@@ -11,7 +11,7 @@ use crate::secret_store::{SECOND, SENTINEL, SecretHarness, fetched, key, refused
 pub async fn an_explicit_name_overrides_the_id(harness: impl SecretHarness) {
     let mut named = [key("flash_01"), key("flash_02")];
     for key in &mut named {
-        key.secret = Some("SHARED_SECRET".to_owned());
+        key.secret = Some("SHARED-SECRET".to_owned());
     }
     harness.put(&key("flash_01"), SECOND).await;
     harness.put(&named[0], SENTINEL).await;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 #[cfg(feature = "secrets-aws")]
 use keyrot_secrets_aws::{AwsConfig, AwsStore};
+#[cfg(feature = "secrets-azure")]
+use keyrot_secrets_azure::{AzureConfig, AzureStore};
 #[cfg(feature = "secrets-env")]
 use keyrot_secrets_env::EnvStore;
 #[cfg(feature = "secrets-vault")]
@@ -14,6 +16,9 @@ use keyrot_core::{ConfigError, SecretStore, SecretWriter};
 use crate::environment::Environment;
 use crate::settings::Settings;
 
+/// The stores that there are.
+const STORES: [&str; 4] = ["env", "vault", "aws", "azure"];
+
 /// The stores of this build.
 const COMPILED_IN: &[&str] = &[
     #[cfg(feature = "secrets-env")]
@@ -22,6 +27,8 @@ const COMPILED_IN: &[&str] = &[
     "vault",
     #[cfg(feature = "secrets-aws")]
     "aws",
+    #[cfg(feature = "secrets-azure")]
+    "azure",
 ];
 
 /// The store that the settings name, to read from and to write to.
@@ -29,23 +36,22 @@ pub(crate) fn secret_writer(settings: &Settings) -> Result<Arc<dyn SecretWriter>
     match settings.secret_store() {
         #[cfg(feature = "secrets-env")]
         "env" => Ok(Arc::new(variables(&settings.environment))),
-        #[cfg(not(feature = "secrets-env"))]
-        kind @ "env" => Err(not_compiled_in(kind)),
         #[cfg(feature = "secrets-vault")]
         "vault" => {
             let config = VaultConfig::from_vars(settings.vars())?;
             Ok(Arc::new(VaultStore::new(config, settings.secret_timeouts())?))
         }
-        #[cfg(not(feature = "secrets-vault"))]
-        kind @ "vault" => Err(not_compiled_in(kind)),
         #[cfg(feature = "secrets-aws")]
         "aws" => {
             let config = AwsConfig::from_vars(settings.vars())?;
             Ok(Arc::new(AwsStore::new(config, settings.secret_timeouts())?))
         }
-        #[cfg(not(feature = "secrets-aws"))]
-        kind @ "aws" => Err(not_compiled_in(kind)),
-        kind @ "azure" => Err(not_compiled_in(kind)),
+        #[cfg(feature = "secrets-azure")]
+        "azure" => {
+            let config = AzureConfig::from_vars(settings.vars())?;
+            Ok(Arc::new(AzureStore::new(config, settings.secret_timeouts())?))
+        }
+        kind if STORES.contains(&kind) => Err(not_compiled_in(kind)),
         kind => Err(ConfigError::bad_value("SECRET_STORE_TYPE", kind, "env, vault, aws or azure")),
     }
 }

@@ -3,8 +3,12 @@
 
 mod backends;
 mod environment;
+mod limiter;
+mod limits;
 mod nearest;
 mod open;
+#[cfg(feature = "ratelimit-redis")]
+mod redis;
 mod reload;
 mod settings;
 mod single;
@@ -13,10 +17,14 @@ pub use keyrot_core::*;
 
 #[cfg(feature = "gemini")]
 pub use keyrot_gemini as gemini;
+#[cfg(feature = "ratelimit-redis")]
+pub use keyrot_ratelimit_redis as ratelimit_redis;
 #[cfg(feature = "ratelimit-sqlite")]
 pub use keyrot_ratelimit_sqlite as ratelimit_sqlite;
 #[cfg(feature = "secrets-aws")]
 pub use keyrot_secrets_aws as secrets_aws;
+#[cfg(feature = "secrets-azure")]
+pub use keyrot_secrets_azure as secrets_azure;
 #[cfg(feature = "secrets-env")]
 pub use keyrot_secrets_env as secrets_env;
 #[cfg(feature = "secrets-vault")]

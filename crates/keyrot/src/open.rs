@@ -8,9 +8,13 @@ use keyrot_core::{
 
 use crate::backends;
 use crate::environment::Environment;
+use crate::limiter::Chosen;
 use crate::reload::{Background, ReloadStatus, Stamp};
 use crate::settings::Settings;
 use crate::single::SingleKey;
+
+/// Boxed: what is awaited inside does not make the caller's future larger.
+type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Something that whoever started the program should know; not an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,21 +92,46 @@ impl Settings {
             let single = SingleKey::new(&self.environment, self.default_model())?;
             (single.keys, single.secrets)
         };
-        let pool = KeyPool::builder(keys)
+        let limiter = self.limiter(Arc::new(clock.clone())).await?;
+        notices.extend(limiter.notices);
+        let mut pool = KeyPool::builder(keys)
             .shared_secrets(Arc::clone(&secrets))
             .clock(clock.clone())
             .cooldown(self.cooldown())
             .secret_ttl(self.secret_ttl())
-            .any_model(!self.rotates())
-            .build();
+            .any_model(!self.rotates());
+        if let Some(limiter) = limiter.limiter {
+            pool = pool.limiter(limiter);
+        }
+        let pool = pool.build();
         let without_secret = pool.load_secrets().await;
         notices.extend(
             without_secret.iter().map(|(id, error)| {
                 Notice::Warning(format!("key {id} is not used, it has no secret: {error}"))
             }),
         );
-        let background = Background::start(&pool, &self, &secrets, stamp, clock);
+        let background = Background::start(&pool, &self, &secrets, stamp, limiter.guarded, clock);
         Ok(Opened { pool, settings: self, secrets, notices, without_secret, background })
+    }
+
+    /// The limiter: with rotation off the books of this process.
+    async fn limiter(&self, clock: Arc<dyn Clock>) -> Result<Chosen, ConfigError> {
+        if !self.rotates() {
+            return Ok(Chosen::default());
+        }
+        #[expect(clippy::disallowed_methods, reason = "a number that tells this process from others")]
+        let me = fastrand::Rng::new().u64(1..);
+        let opening: BoxFuture<'_, _> = Box::pin(self.limits().open(clock, me));
+        opening.await
+    }
+
+    /// Where limits are counted, in words, and what to look at there; asks a shared limiter how it does.
+    ///
+    /// # Errors
+    /// It cannot be used as it is configured.
+    pub async fn describe_limits(&self) -> Result<(String, Vec<Notice>), ConfigError> {
+        let chosen = self.limiter(Arc::new(SystemClock)).await?;
+        Ok((chosen.description, chosen.notices))
     }
 
     /// The keys: those of keys.json, or the single one. Whether the store can hold their names is another question,
@@ -142,11 +171,7 @@ impl Settings {
             let single = SingleKey::new(&self.environment, self.default_model());
             return single.ok().and_then(|single| single.notice).into_iter().collect();
         }
-        if self.vars().text("REDIS_URL").is_none() {
-            return Vec::new();
-        }
-        let text = "REDIS_URL is set, but Redis support is not in this build: limits hold in this process";
-        vec![Notice::Info(text.to_owned())]
+        self.limits().notices()
     }
 }
 

@@ -1,12 +1,15 @@
-//! What runs beside a pool: a look at keys.json each second, secrets read before they expire.
+//! What runs beside a pool: a look at keys.json and at a shared limiter each second, secrets read before they expire.
 
 use std::fs;
+use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use keyrot_core::{Clock, ConfigError, KeyPool, KeySet, SecretStore};
-use tokio::task::JoinHandle;
+use keyrot_core::{Clock, ConfigError, GuardedLimiter, KeyPool, KeySet, SecretStore};
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::settings::Settings;
 
@@ -15,6 +18,8 @@ use crate::settings::Settings;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often secrets are looked through for those that expire soon.
 const REFRESH: Duration = Duration::from_secs(5);
+/// How often a shared limiter is looked after: how soon one that was away is used again.
+const TEND: Duration = Duration::from_secs(1);
 
 /// What became of changes to keys.json.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,10 +45,12 @@ impl Background {
         settings: &Settings,
         secrets: &Arc<dyn SecretStore>,
         stamp: Option<Option<Stamp>>,
+        limiter: Option<Arc<GuardedLimiter>>,
         clock: impl Clock + Clone,
     ) -> Self {
         let status = Arc::default();
         let mut tasks = vec![tokio::spawn(refresh(pool.clone(), clock.clone()))];
+        tasks.extend(limiter.map(|limiter| tokio::spawn(tend(limiter, clock.clone()))));
         if let Some(stamp) = stamp {
             let watched =
                 Watched::new(pool.clone(), settings, Arc::clone(secrets), stamp, Arc::clone(&status));
@@ -72,10 +79,27 @@ impl Drop for Background {
     }
 }
 
-async fn refresh(pool: KeyPool, clock: impl Clock) {
+async fn tend(limiter: Arc<GuardedLimiter>, clock: impl Clock) {
     loop {
-        clock.sleep_until(clock.now() + REFRESH).await;
-        pool.refresh_secrets().await;
+        limiter.tend().await;
+        clock.sleep_until(clock.now() + TEND).await;
+    }
+}
+
+/// Each look is a task of its own: a store that hangs with one secret holds up no other.
+async fn refresh(pool: KeyPool, clock: impl Clock) {
+    let mut looks = JoinSet::new();
+    loop {
+        let looked = pool.clone();
+        looks.spawn(async move { looked.refresh_secrets().await });
+        let mut time = clock.sleep_until(clock.now() + REFRESH);
+        let mut wanted = pin!(pool.secret_wanted());
+        poll_fn(|context| match time.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => wanted.as_mut().poll(context),
+        })
+        .await;
+        while looks.try_join_next().is_some() {}
     }
 }
 
@@ -260,6 +284,57 @@ mod tests {
         assert!(!health["c"].in_cooldown);
     }
 
+    /// Gives a good value at first, hangs once when it is asked again, then gives a new one.
+    #[derive(Debug, Default)]
+    struct SlowOnce(std::sync::atomic::AtomicUsize);
+
+    #[async_trait::async_trait]
+    impl SecretStore for SlowOnce {
+        fn locator(&self, key: &keyrot_core::KeyMetadata) -> String {
+            format!("slow:{}", key.key_id)
+        }
+
+        async fn fetch(
+            &self,
+            key: &keyrot_core::KeyMetadata,
+        ) -> Result<keyrot_core::secrecy::SecretString, keyrot_core::SecretError> {
+            match self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                2 => std::future::pending().await,
+                read => Ok(format!("{}-{read}", key.key_id).into()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_no_call_waits_for_is_read_at_once_by_the_task() {
+        let clock = ManualClock::default();
+        let store: Arc<dyn SecretStore> = Arc::new(SlowOnce::default());
+        let pool = KeyPool::builder(KeySet::parse(TWO).unwrap()).shared_secrets(Arc::clone(&store));
+        let pool = pool.clock(clock.clone()).build();
+        assert!(pool.load_secrets().await.is_empty());
+        let settings = Settings::from_vars(&Vars::default()).unwrap();
+        let background = Background::start(&pool, &settings, &store, None, None, clock.clone());
+        let start = clock.now();
+        let lease = pool.acquire(&KeyRequest::any()).await.unwrap().begin().unwrap();
+        let id = lease.key_id().to_string();
+        let work = async {
+            lease.report(Outcome::new(Blame::Key, Effect::KeyRejected, "refused")).await;
+            while pool.health()[&id].secret_changes == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let time = async {
+            loop {
+                tokio::task::yield_now().await;
+                let still = clock.now() - start < Duration::from_secs(1);
+                assert!(still && clock.advance_to_next_sleeper(), "nobody reads it");
+            }
+        };
+        tokio::select! { () = work => {} () = time => {} }
+        assert!(!pool.health()[&id].in_cooldown);
+        background.stop().await;
+    }
+
     #[tokio::test]
     async fn the_task_takes_a_change_over_and_ends_with_the_pool() {
         let clock = ManualClock::default();
@@ -268,7 +343,7 @@ mod tests {
             Settings::from_vars(&Vars::default()).unwrap().rotation(Some(true)).keys_file(&bench.path);
         let stamp = Some(Stamp::of(&bench.path));
         let background =
-            Background::start(&bench.pool, &settings, &bench.watched.secrets, stamp, clock.clone());
+            Background::start(&bench.pool, &settings, &bench.watched.secrets, stamp, None, clock.clone());
         bench.replace(THREE);
         let reloaded = async {
             while background.reload_status().reloads == 0 {

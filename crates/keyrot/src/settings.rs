@@ -6,6 +6,7 @@ use std::time::Duration;
 use keyrot_core::{Backoff, ConfigError, ModelName, SecretCache, StoreTimeouts, Vars};
 
 use crate::environment::Environment;
+use crate::limits::{LimitSettings, VARIABLES};
 use crate::nearest::nearest;
 
 /// The model when neither the caller nor `KEYROT_MODEL` names one and rotation is off. A moving name: the provider
@@ -54,6 +55,7 @@ pub struct Settings {
 struct SeveralKeys {
     keys_file: PathBuf,
     secret_store: String,
+    limits: LimitSettings,
     secret_ttl: Duration,
     secret_timeouts: StoreTimeouts,
 }
@@ -141,6 +143,10 @@ impl Settings {
         &self.several.secret_store
     }
 
+    pub(crate) fn limits(&self) -> &LimitSettings {
+        &self.several.limits
+    }
+
     /// How long a secret is used before it is read again.
     pub fn secret_ttl(&self) -> Duration {
         if self.rotation { self.several.secret_ttl } else { SecretCache::DEFAULT_TTL }
@@ -180,11 +186,13 @@ impl Settings {
 }
 
 fn unknown(vars: &Vars) -> Vec<String> {
-    let unknown = vars.names_with_prefix("KEYROT_").filter(|name| !OWN.contains(name));
+    let mut own: Vec<&str> = OWN.into_iter().chain(VARIABLES).collect();
+    own.sort_unstable();
+    let unknown = vars.names_with_prefix("KEYROT_").filter(|name| !own.contains(name));
     unknown
-        .map(|name| match nearest(name, &OWN) {
+        .map(|name| match nearest(name, &own) {
             Some(known) => format!("{name} is not a variable of keyrot; did you mean {known}?"),
-            None => format!("{name} is not a variable of keyrot; allowed: {}", OWN.join(", ")),
+            None => format!("{name} is not a variable of keyrot; allowed: {}", own.join(", ")),
         })
         .collect()
 }
@@ -238,6 +246,7 @@ fn several_keys(vars: &Vars, problems: &mut Vec<String>) -> SeveralKeys {
         secret_store: vars.text("SECRET_STORE_TYPE").unwrap_or("env").to_ascii_lowercase(),
         secret_ttl: duration(vars, "KEYROT_SECRET_TTL", SecretCache::DEFAULT_TTL, problems),
         secret_timeouts: secret_timeouts(vars, problems),
+        limits: LimitSettings::read(vars, problems),
     }
 }
 

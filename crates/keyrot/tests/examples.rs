@@ -53,6 +53,7 @@ impl Place {
         let mut command = Command::new(example(name));
         command
             .env_clear()
+            .env("REDIS_URL", "")
             .current_dir(self.folder.path())
             .env("GOOGLE_GEMINI_BASE_URL", self.server.base_url());
         let output = command.output().unwrap();

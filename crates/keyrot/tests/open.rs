@@ -11,7 +11,9 @@ use keyrot::{ConfigError, Environment, KeyId, KeyMetadata, KeyRequest, Notice, O
 const EXAMPLE: &str = include_str!("../../../keys_example.json");
 
 async fn open(pairs: &[(&str, &str)]) -> Result<Opened, ConfigError> {
-    Settings::from_vars(&Vars::from_iter(pairs.iter().copied()))?.open().await
+    // no Redis but the test's own
+    let vars = Vars::from_iter(pairs.iter().copied()).over(Vars::from_iter([("REDIS_URL", "")]));
+    Settings::from_vars(&vars)?.open().await
 }
 
 async fn secret_sent(opened: &Opened, request: &KeyRequest) -> String {
@@ -79,7 +81,7 @@ async fn with_rotation_off_nothing_of_rotation_is_looked_at() {
 }
 
 #[tokio::test]
-async fn the_guides_keys_open_with_one_info_line_for_redis() {
+async fn the_guides_keys_open_with_one_line_for_a_redis_that_cannot_be_used() {
     let folder = tempfile::tempdir().unwrap();
     let keys = in_folder(folder.path(), "keys.json", EXAMPLE);
     let with_redis = |url: &'static str| {
@@ -97,9 +99,14 @@ async fn the_guides_keys_open_with_one_info_line_for_redis() {
             open(&pairs).await.unwrap()
         }
     };
-    let opened = with_redis("redis://localhost:6379/0").await;
-    let [Notice::Info(info)] = &opened.notices[..] else { panic!("{:?}", opened.notices) };
-    assert!(info.contains("Redis support is not in this build"), "{info}");
+    let opened = with_redis("redis://127.0.0.1:1").await;
+    match &opened.notices[..] {
+        [Notice::Warning(text)] if cfg!(feature = "ratelimit-redis") => {
+            assert!(text.contains("redis://127.0.0.1:1") && text.contains("=open holds"), "{text}");
+        }
+        [Notice::Info(text)] => assert!(text.contains("Redis support is not in this build"), "{text}"),
+        other => panic!("{other:?}"),
+    }
     assert!(opened.pool.keys().get("default").is_none(), "GEMINI_API_KEY is no hidden key");
     let sent = secret_sent(&opened, &KeyRequest::any()).await;
     assert!(["one", "two"].contains(&&*sent), "{sent}");

@@ -1,9 +1,10 @@
 //! Servers that nobody of this project wrote, each a process of its own on a free loopback port: OpenBao for Vault, moto
-//! for AWS, Redis and Valkey.
+//! for AWS, Redis and Valkey. And a double of Azure Key Vault, for which there is none.
 //!
 //! For tests only: what does not work ends in a panic that shows the server's log. `cargo xtask test` brings the programs.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test's server fails by panicking")]
 
+pub mod azure;
 mod microburst;
 pub mod moto;
 pub mod openbao;
@@ -18,6 +19,7 @@ pub mod tls;
 mod tool;
 mod wait;
 
+pub use crate::azure::Azure;
 pub use crate::microburst::Microburst;
 pub use crate::moto::Moto;
 pub use crate::openbao::OpenBao;

@@ -36,6 +36,12 @@ impl Moto {
         &self.url
     }
 
+    /// How many requests to AWS it has answered since its first start.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.process.log().matches("\"POST / HTTP").count()
+    }
+
     /// The server's process, to freeze or to kill.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
@@ -125,7 +131,9 @@ mod tests {
             "--query",
             "SecretString",
         ];
+        let before = moto.requests();
         assert_eq!(moto.aws(get).await, "\"first\"");
+        assert_eq!(moto.requests() - before, 1);
         moto.reset().await;
         let gone = aws(moto.url(), get).await;
         assert!(gone.code != Some(0) && gone.stderr.contains("ResourceNotFoundException"), "{gone:?}");

@@ -67,6 +67,32 @@ impl OpenBao {
 
     /// With its data on disk, initialised and sealed: every read is refused until [`unseal`](Self::unseal).
     pub async fn sealed(certificates: Option<&Certificates>) -> Self {
+        let mut server = Self::uninitialised(certificates).await;
+        let told =
+            server.bao(["operator", "init", "-key-shares=1", "-key-threshold=1", "-format=json"]).await;
+        let told: Value = serde_json::from_str(&told).expect("JSON was asked for");
+        server.token = text(&told["root_token"]);
+        server.unseal_key = Some(text(&told["unseal_keys_b64"][0]));
+        server
+    }
+
+    /// Another server of the same cluster, without TLS: it has the same data and takes over nothing, as it is one of
+    /// two.
+    ///
+    /// # Panics
+    /// In dev mode, which has no cluster.
+    pub async fn standby(&self) -> Self {
+        let mut standby = Self::uninitialised(None).await;
+        standby.token.clone_from(&self.token);
+        standby.unseal_key.clone_from(&self.unseal_key);
+        standby.bao(["operator", "raft", "join", &self.address]).await;
+        let key = standby.unseal_key.clone().expect("dev mode has no cluster");
+        standby.bao(["operator", "unseal", &key]).await;
+        standby.wait_for("standbycode=200").await;
+        standby
+    }
+
+    async fn uninitialised(certificates: Option<&Certificates>) -> Self {
         let (port, cluster) = (free_port(), free_port());
         let home = new_home();
         let scheme = if certificates.is_some() { "https" } else { "http" };
@@ -81,7 +107,7 @@ impl OpenBao {
         let data = home.path().join("data");
         std::fs::create_dir(&data).expect("a folder in a temporary folder");
         let config = format!(
-            "storage \"raft\" {{\n  path = {data:?}\n  node_id = \"n1\"\n  performance_multiplier = 1\n}}\n\
+            "storage \"raft\" {{\n  path = {data:?}\n  node_id = \"{port}\"\n  performance_multiplier = 1\n}}\n\
              listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  \
              cluster_address = \"127.0.0.1:{cluster}\"\n{tls}}}\n\
              {LOG_REQUESTS}api_addr = \"{address}\"\ncluster_addr = \"https://127.0.0.1:{cluster}\"\n"
@@ -92,11 +118,6 @@ impl OpenBao {
         let ca = certificates.map(|files| files.ca().display().to_string());
         let mut server = Self { process, address, ca, token: String::new(), unseal_key: None };
         server.wait_until_it_answers().await;
-        let told =
-            server.bao(["operator", "init", "-key-shares=1", "-key-threshold=1", "-format=json"]).await;
-        let told: Value = serde_json::from_str(&told).expect("JSON was asked for");
-        server.token = text(&told["root_token"]);
-        server.unseal_key = Some(text(&told["unseal_keys_b64"][0]));
         server
     }
 

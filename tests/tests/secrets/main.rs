@@ -7,5 +7,7 @@
     reason = "a test ends at what it does not expect, and prints its figures"
 )]
 
+mod aws;
+mod azure;
 mod load;
 mod vault;

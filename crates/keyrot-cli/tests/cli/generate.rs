@@ -66,7 +66,7 @@ async fn a_written_file_may_be_read_by_others_as_far_as_the_umask_allows() {
     let server = serve(provider()).await;
     let place = Place::new().set("GEMINI_API_KEY", "secret-of-single").at(&server);
     let mut shell = std::process::Command::new("/bin/sh");
-    shell.env_clear();
+    shell.env_clear().env("REDIS_URL", "");
     shell.args(["-c", "umask 027; exec \"$0\" generate text --out s.py", env!("CARGO_BIN_EXE_keyrot")]);
     shell.env("GEMINI_API_KEY", "secret-of-single").env("GOOGLE_GEMINI_BASE_URL", server.base_url());
     assert!(shell.current_dir(place.folder()).status().unwrap().success());

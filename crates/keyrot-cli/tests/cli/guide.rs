@@ -32,11 +32,10 @@ async fn the_quick_start_works_as_it_is_written() {
     assert_eq!(check.code, 0, "{check:?}");
     let said = format!("{}{}", check.stdout, check.stderr);
     assert!(said.ends_with("no error, no warning\n"), "{said}");
-    assert_eq!(said.matches("REDIS_URL").count(), 1, "{said}");
-    assert!(said.contains("\ni REDIS_URL is set, but Redis support is not in this build"), "{said}");
+    assert!(!said.contains("REDIS_URL"), "the test's own setting wins: {said}");
     let run = place.run(&["generate", "Buy when RSI < 30, sell when RSI > 70", "--json"]);
     assert!(run.json()["key_id"].as_str().unwrap().starts_with("flash_0"));
-    assert_eq!(run.stderr.matches("REDIS_URL").count(), 1, "{run:?}");
+    assert!(!run.stderr.contains("REDIS_URL"), "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

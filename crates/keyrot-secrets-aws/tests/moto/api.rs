@@ -2,7 +2,6 @@
 
 use keyrot_core::{KeyId, KeyMetadata, StoreTimeouts, Vars};
 use keyrot_secrets_aws::{AwsConfig, AwsStore};
-use keyrot_test_servers::Moto;
 use keyrot_test_servers::moto::CREDENTIALS;
 use serde_json::{Value, json};
 
@@ -53,9 +52,4 @@ pub(crate) async fn ask(url: &str, action: &str, body: Value) -> String {
         )
         .json(&body);
     request.send().await.unwrap().text().await.unwrap()
-}
-
-/// How many requests moto has answered so far.
-pub(crate) fn requests(moto: &mut Moto) -> usize {
-    moto.process().log().matches("\"POST / HTTP").count()
 }

@@ -5,7 +5,7 @@ use keyrot_core::{KeyMetadata, SecretErrorKind, SecretStore};
 use keyrot_test_servers::{Microburst, Moto};
 use serde_json::json;
 
-use crate::api::{ask, key, requests, store, write};
+use crate::api::{ask, key, store, write};
 
 async fn fifty(url: &str) -> Vec<KeyMetadata> {
     let keys: Vec<KeyMetadata> = (0..50).map(|number| key(&format!("flash_{number:02}"))).collect();
@@ -18,11 +18,11 @@ async fn fifty(url: &str) -> Vec<KeyMetadata> {
 #[tokio::test]
 #[ignore = "needs moto: cargo xtask test"]
 async fn fifty_keys_are_three_calls() {
-    let mut moto = Moto::start().await;
+    let moto = Moto::start().await;
     let keys = fifty(moto.url()).await;
-    let before = requests(&mut moto);
+    let before = moto.requests();
     let secrets = store(moto.url(), &[]).fetch_all(&keys).await;
-    assert_eq!(requests(&mut moto) - before, 3);
+    assert_eq!(moto.requests() - before, 3);
     for (key, secret) in keys.iter().zip(secrets) {
         assert_eq!(secret.unwrap().expose_secret(), format!("sk-{}", key.key_id));
     }
@@ -65,7 +65,7 @@ async fn a_throttled_call_for_many_does_not_become_many_calls() {
 #[tokio::test]
 #[ignore = "needs moto: cargo xtask test"]
 async fn names_arns_shared_bad_and_flawed_ones_come_each_in_its_place() {
-    let mut moto = Moto::start().await;
+    let moto = Moto::start().await;
     for (id, text) in [("algoagent/a", "sk-a"), ("team/b", r#"{"api_key": "sk-b"}"#), ("team/c", "{}")] {
         write(moto.url(), id, text).await;
     }
@@ -76,7 +76,7 @@ async fn names_arns_shared_bad_and_flawed_ones_come_each_in_its_place() {
     for (number, name) in [(1, "team/b"), (2, "team/b"), (3, arn), (4, "team/c"), (6, "a b")] {
         keys[number].secret = Some(name.to_owned());
     }
-    let before = requests(&mut moto);
+    let before = moto.requests();
     let store = store(moto.url(), &[]);
     let found: Vec<_> = store
         .fetch_all(&keys)
@@ -97,6 +97,6 @@ async fn names_arns_shared_bad_and_flawed_ones_come_each_in_its_place() {
             Err(SecretErrorKind::BadName),
         ]
     );
-    assert_eq!(requests(&mut moto) - before, 1);
+    assert_eq!(moto.requests() - before, 1);
     assert_eq!(store.fetch(&keys[3]).await.unwrap().expose_secret(), "sk-b", "an ARN alone");
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use crate::api::{apart, ask, requests, write};
+use crate::api::{apart, ask, write};
 
 /// The names that no secret can have.
 const BAD: [&str; 6] = ["a b", "a:b", "a?b", "clé", "a\nb", "arn:aws:s3:::bucket"];
@@ -118,7 +118,7 @@ impl SecretHarness for Harness {
     }
 
     async fn requests(&self) -> usize {
-        requests(&mut *self.moto.lock().await)
+        self.moto.lock().await.requests()
     }
 
     fn writer(&self) -> Arc<dyn SecretWriter> {

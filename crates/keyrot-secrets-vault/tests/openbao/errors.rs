@@ -137,6 +137,15 @@ async fn of_the_server() -> Vec<SecretError> {
     server.process().freeze();
     errors.push(error(&trusting, &flash).await);
     errors.push(error(&store(format!("http://127.0.0.1:{}", free_port())), &flash).await);
+
+    let mut active = OpenBao::on_disk(None).await;
+    let standby = active.standby().await;
+    let mut config = config(standby.address().to_owned());
+    config.credential = VaultCredential::Token(SecretString::from(active.token()));
+    let store = VaultStore::new(config, StoreTimeouts::default()).unwrap();
+    store.put(&flash, &SecretString::from(SECRET)).await.unwrap();
+    active.process().kill();
+    errors.push(store.put(&flash, &SecretString::from(SECRET)).await.unwrap_err());
     errors
 }
 

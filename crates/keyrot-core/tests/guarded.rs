@@ -1,0 +1,346 @@
+//! A limiter that may be away: the suite of all limiters while it is there, its failure policies while
+//! it is not, and what it is told when it is back.
+#![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use keyrot_core::{
+    Ask, Candidate, Disposition, FailurePolicy, Group, GuardedLimiter, KeyId, LimiterError, LimiterErrorKind,
+    Limits, LocalLimiter, ManualClock, Millis, RateLimiter, Reason, Reserved, Scope, SettleBatch, Settled,
+    Settlement, Snapshot, Span, Tally, Verdict,
+};
+use keyrot_testkit::rate_limiter::LimiterHarness;
+
+/// 2026-01-05T12:00:00Z.
+const START: Millis = 1_767_614_400_000;
+
+/// A server: it can be away, and lose its memory.
+#[derive(Clone, Debug)]
+struct Server {
+    clock: ManualClock,
+    limiter: Arc<Mutex<LocalLimiter>>,
+    /// Changes when the memory is lost.
+    memory: Arc<AtomicU64>,
+    away: Arc<AtomicBool>,
+    processes: u32,
+}
+
+impl Server {
+    fn new(processes: u32) -> Self {
+        let clock = ManualClock::default();
+        clock.set_wall(UNIX_EPOCH + Duration::from_millis(START));
+        let limiter = Arc::new(Mutex::new(LocalLimiter::new(Arc::new(clock.clone()))));
+        Self { clock, limiter, memory: Arc::new(AtomicU64::new(1)), away: Arc::default(), processes }
+    }
+
+    fn lose_memory(&self) {
+        *self.limiter.lock().unwrap() = LocalLimiter::new(Arc::new(self.clock.clone()));
+        self.memory.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn be_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    fn advance(&self, millis: u64) {
+        self.clock.advance(Duration::from_millis(millis));
+    }
+
+    fn limiter(&self) -> LocalLimiter {
+        self.limiter.lock().unwrap().clone()
+    }
+
+    fn guarded(&self, policy: FailurePolicy, me: u64) -> GuardedLimiter {
+        let client = Client { server: self.clone(), known: AtomicU64::new(0) };
+        GuardedLimiter::new(Arc::new(client), policy, Arc::new(self.clock.clone()), self.processes, me)
+    }
+
+    async fn requests(&self, of: &Candidate) -> (u32, u32) {
+        let usage = self.limiter().snapshot(std::slice::from_ref(of), &[], &[]).await.unwrap().groups[0];
+        (usage.minute_requests, usage.day_requests)
+    }
+}
+
+/// One process's way to the server.
+#[derive(Debug)]
+struct Client {
+    server: Server,
+    known: AtomicU64,
+}
+
+impl Client {
+    fn limiter(&self) -> Result<LocalLimiter, LimiterError> {
+        match self.server.away.load(Ordering::SeqCst) {
+            true => Err(LimiterError::new(LimiterErrorKind::Unavailable, "the server is away")),
+            false => Ok(self.server.limiter()),
+        }
+    }
+}
+
+#[async_trait]
+impl RateLimiter for Client {
+    async fn reserve(&self, of: &[Candidate], asks: &[Ask], seen: u64) -> Result<Reserved, LimiterError> {
+        let limiter = self.limiter()?;
+        let memory = self.server.memory.load(Ordering::SeqCst);
+        let known = self.known.compare_exchange(0, memory, Ordering::SeqCst, Ordering::SeqCst);
+        if known.is_err_and(|known| known != memory) {
+            return Err(LimiterError::new(LimiterErrorKind::Forgot, "the server has lost its memory"));
+        }
+        limiter.reserve(of, asks, seen).await
+    }
+
+    async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
+        self.limiter()?.settle(batch).await
+    }
+
+    async fn snapshot(&self, a: &[Candidate], b: &[Scope], c: &[KeyId]) -> Result<Snapshot, LimiterError> {
+        self.limiter()?.snapshot(a, b, c).await
+    }
+
+    async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
+        self.limiter()?.reset(scope).await
+    }
+
+    async fn recall(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
+        let settled = self.limiter()?.settle(batch).await?;
+        self.known.store(self.server.memory.load(Ordering::SeqCst), Ordering::SeqCst);
+        Ok(settled)
+    }
+
+    async fn processes(&self, _me: u64) -> Result<u32, LimiterError> {
+        self.limiter().map(|_| self.server.processes)
+    }
+}
+
+struct Guarded(Server, AtomicU64);
+
+#[async_trait]
+impl LimiterHarness for Guarded {
+    async fn limiter(&self) -> Arc<dyn RateLimiter> {
+        Arc::new(self.0.guarded(FailurePolicy::Closed, self.1.fetch_add(1, Ordering::SeqCst)))
+    }
+
+    async fn set_wall(&self, wall: Millis) {
+        self.0.clock.set_wall(UNIX_EPOCH + Duration::from_millis(wall));
+    }
+}
+
+async fn while_it_is_there() -> Guarded {
+    Guarded(Server::new(4), AtomicU64::new(100))
+}
+
+keyrot_testkit::rate_limiter_tests!(while_it_is_there);
+
+fn candidate(limits: Limits) -> Candidate {
+    let group = Arc::new(Group { project: "p".into(), model: "m".into() });
+    Candidate { group, limits, key: KeyId::parse("k").unwrap() }
+}
+
+fn rpm(limit: u32) -> Candidate {
+    candidate(Limits::new(Some(limit), None, None))
+}
+
+async fn ask(limiter: &GuardedLimiter, of: &Candidate, seen: &mut u64) -> Result<Reserved, LimiterError> {
+    let ask = Ask { tokens: 10, probe_ttl: Duration::from_secs(60) };
+    loop {
+        let reply = limiter.reserve(std::slice::from_ref(of), &[ask], *seen).await?;
+        assert!(reply.generation >= *seen, "generations never go back");
+        *seen = reply.generation;
+        if reply.changed.is_empty() {
+            return Ok(reply);
+        }
+    }
+}
+
+/// Takes what there is; each call succeeds at once.
+async fn take_all(limiter: &GuardedLimiter, of: &Candidate, seen: &mut u64, batches: &mut u64) -> u32 {
+    let mut granted = 0;
+    while granted < 500 {
+        let Some(grant) = ask(limiter, of, seen).await.unwrap().grants.pop() else { break };
+        granted += 1;
+        let disposition = Disposition::Sent { input_tokens: None, proven: true };
+        *batches += 1;
+        let settlements = vec![Settlement { reservation: grant.reservation, disposition }];
+        let batch =
+            SettleBatch { epoch: 77, number: *batches, seen: *seen, settlements, ..Default::default() };
+        limiter.settle(batch).await.unwrap();
+    }
+    granted
+}
+
+#[tokio::test]
+async fn open_goes_on_without_limits_and_tells_the_limiter_when_it_is_back() {
+    let server = Server::new(1);
+    let (limiter, of) = (server.guarded(FailurePolicy::Open, 1), rpm(10));
+    let (mut seen, mut batches) = (0, 0);
+    assert_eq!(take_all(&limiter, &of, &mut seen, &mut batches).await, 10);
+    server.be_away(true);
+    assert_eq!(take_all(&limiter, &of, &mut seen, &mut batches).await, 500);
+    assert_eq!(limiter.mode().degraded, Some("open"));
+    server.be_away(false);
+    server.advance(600);
+    limiter.tend().await;
+    assert_eq!(limiter.mode().degraded, None);
+    assert_eq!(server.requests(&of).await, (510, 510));
+    assert_eq!(take_all(&limiter, &of, &mut seen, &mut batches).await, 0);
+    limiter.tend().await;
+    assert_eq!(server.requests(&of).await, (510, 510), "told once");
+}
+
+#[tokio::test]
+async fn without_anybody_who_tends_it_the_next_call_after_half_a_second_finds_it_back() {
+    let server = Server::new(1);
+    let (limiter, of) = (server.guarded(FailurePolicy::Open, 1), rpm(5));
+    let (mut seen, mut batches) = (0, 0);
+    take_all(&limiter, &of, &mut seen, &mut batches).await;
+    server.be_away(true);
+    ask(&limiter, &of, &mut seen).await.unwrap();
+    server.be_away(false);
+    server.advance(499);
+    assert_eq!(ask(&limiter, &of, &mut seen).await.unwrap().grants.len(), 1, "still away");
+    server.advance(1);
+    assert_eq!(ask(&limiter, &of, &mut seen).await.unwrap().refused[0].reason, Reason::MinuteRequests);
+    assert_eq!(server.requests(&of).await, (7, 7));
+}
+
+#[tokio::test]
+async fn closed_refuses_and_says_why() {
+    let server = Server::new(1);
+    let (limiter, of) = (server.guarded(FailurePolicy::Closed, 1), rpm(10));
+    server.be_away(true);
+    for _ in 0..3 {
+        let error = ask(&limiter, &of, &mut 0).await.unwrap_err();
+        assert!(error.is_transient() && error.to_string().contains("policy is closed"), "{error}");
+    }
+    server.be_away(false);
+    server.advance(500);
+    assert_eq!(ask(&limiter, &of, &mut 0).await.unwrap().grants.len(), 1);
+}
+
+/// Four processes at the limit all the time, one server that goes away and comes back with and without
+/// its memory: in no 61 s more than the limit, and nobody starves.
+#[tokio::test]
+async fn shares_hold_the_limit_while_the_limiter_is_away_and_in_the_minute_after() {
+    for forgets in [false, true] {
+        let server = Server::new(4);
+        let of = candidate(Limits::new(Some(40), None, Some(900)));
+        let processes: Vec<_> = (1..=4).map(|me| server.guarded(FailurePolicy::Share, me)).collect();
+        let (mut seen, mut batches) = ([0_u64; 4], 0);
+        let mut calls: Vec<(Millis, u32)> = Vec::new();
+        for second in 0..900_u64 {
+            match second {
+                100 | 400 => server.be_away(true),
+                200 | 500 => {
+                    server.be_away(false);
+                    if forgets {
+                        server.lose_memory();
+                    }
+                }
+                _ => {}
+            }
+            for turn in 0..4 {
+                let which = (turn + second as usize) % 4;
+                if (which as u64 + second).is_multiple_of(2) {
+                    processes[which].tend().await;
+                }
+                let granted = take_all(&processes[which], &of, &mut seen[which], &mut batches).await;
+                calls.push((second * 1000, granted));
+            }
+            let now = second * 1000;
+            let minute: u32 = calls.iter().filter(|(at, _)| at + 61_000 > now).map(|(_, calls)| calls).sum();
+            assert!(minute <= 40, "{minute} calls in the 61 s before second {second}");
+            server.advance(1_000);
+        }
+        let day: u32 = calls.iter().map(|(_, calls)| calls).sum();
+        assert!((400..=900).contains(&day), "{day} calls");
+        let away: u32 = calls.iter().filter(|(at, _)| (170_000..200_000).contains(at)).map(|(_, n)| n).sum();
+        assert!(away > 0, "shares were spent");
+    }
+}
+
+#[tokio::test]
+async fn a_limiter_that_has_lost_its_memory_is_told_before_anything_is_granted() {
+    let server = Server::new(1);
+    let (limiter, of) = (server.guarded(FailurePolicy::Open, 1), rpm(10));
+    let (mut seen, mut batches) = (0, 0);
+    assert_eq!(take_all(&limiter, &of, &mut seen, &mut batches).await, 10);
+    server.lose_memory();
+    server.advance(1_000);
+    assert_eq!(take_all(&limiter, &of, &mut seen, &mut batches).await, 0);
+    assert_eq!(server.requests(&of).await, (10, 10));
+    server.advance(60_000);
+    assert_eq!(take_all(&limiter, &of, &mut seen, &mut batches).await, 10);
+    assert_eq!(server.requests(&of).await.1, 20);
+}
+
+fn block(scope: &Scope, since: Millis) -> Verdict {
+    let (reason, span) = (Reason::Cooldown, Span::Named(Duration::from_secs(300)));
+    Verdict::Block { scope: scope.clone(), reason, span, since }
+}
+
+#[tokio::test]
+async fn blocks_are_heeded_while_it_is_away_and_shared_when_it_is_back() {
+    let server = Server::new(2);
+    let (limiter, of) = (server.guarded(FailurePolicy::Open, 1), rpm(10));
+    let mut seen = 0;
+    ask(&limiter, &of, &mut seen).await.unwrap();
+    server.be_away(true);
+    ask(&limiter, &of, &mut seen).await.unwrap();
+    let (ours, theirs) = (Scope::Project("ours".into()), Scope::Project("theirs".into()));
+    let report = SettleBatch {
+        epoch: 5,
+        number: 1,
+        seen,
+        verdicts: vec![block(&ours, START - 1)],
+        tallies: vec![Tally { key: of.key.clone(), used_at: START, successes: 1, errors: 0, abandoned: 0 }],
+        ..SettleBatch::default()
+    };
+    let settled = limiter.settle(report).await.unwrap();
+    assert_eq!(settled.changed[0].scope, ours, "this process hears of its own block");
+    // meanwhile another process, which still reaches the server, blocks something
+    let verdicts = vec![block(&theirs, START - 1)];
+    let other = SettleBatch { epoch: 6, number: 1, verdicts, ..SettleBatch::default() };
+    server.limiter().settle(other).await.unwrap();
+    server.be_away(false);
+    server.advance(500);
+    limiter.tend().await;
+    let told = limiter.reserve(std::slice::from_ref(&of), &[], settled.generation).await.unwrap();
+    assert!(told.changed.iter().any(|change| change.scope == theirs), "{told:?}");
+    let snapshot = limiter.snapshot(&[], &[ours, theirs], std::slice::from_ref(&of.key)).await.unwrap();
+    assert!(snapshot.scopes.iter().all(|record| record.blocked(START + 1_000).is_some()));
+    assert_eq!(snapshot.counters[0].successes, 1);
+}
+
+#[tokio::test]
+async fn an_error_that_is_no_outage_is_handed_on() {
+    #[derive(Debug)]
+    struct Newer;
+    #[async_trait]
+    impl RateLimiter for Newer {
+        async fn reserve(&self, _: &[Candidate], _: &[Ask], _: u64) -> Result<Reserved, LimiterError> {
+            Err(LimiterError::new(LimiterErrorKind::Incompatible, "version 2"))
+        }
+        async fn settle(&self, _: SettleBatch) -> Result<Settled, LimiterError> {
+            Err(LimiterError::new(LimiterErrorKind::Incompatible, "version 2"))
+        }
+        async fn snapshot(
+            &self,
+            _: &[Candidate],
+            _: &[Scope],
+            _: &[KeyId],
+        ) -> Result<Snapshot, LimiterError> {
+            Err(LimiterError::new(LimiterErrorKind::Incompatible, "version 2"))
+        }
+        async fn reset(&self, _: &Scope) -> Result<(), LimiterError> {
+            Ok(())
+        }
+    }
+    let clock = Arc::new(ManualClock::default());
+    let limiter = GuardedLimiter::new(Arc::new(Newer), FailurePolicy::Open, clock, 1, 1);
+    let error = ask(&limiter, &rpm(1), &mut 0).await.unwrap_err();
+    assert_eq!(error.kind(), LimiterErrorKind::Incompatible);
+    assert_eq!(limiter.mode().degraded, None);
+}

@@ -1,0 +1,154 @@
+//! Asking for quota in the words of reserve.lua, which has the layout.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use keyrot_core::books::SEND_WITHIN;
+use keyrot_core::{
+    Ask, Candidate, Grant, Group, Limits, Millis, Reason, Refusal, Reservation, Reserved, ScopeChange,
+};
+use redis::Value;
+
+use crate::names::Names;
+use crate::reply::{Changed, bytes_of, changes};
+use crate::script::Arguments;
+use crate::wire::{LARGEST, Reader, Writer};
+
+/// One caller's question; several travel together.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) asks: Vec<Ask>,
+    pub(crate) seen: u64,
+}
+
+/// What the script says about all of them.
+pub(crate) struct Answer {
+    pub(crate) now: Millis,
+    pub(crate) incarnation: u64,
+    /// The memory that this process knew is gone: nothing was granted.
+    pub(crate) forgot: bool,
+    pub(crate) replies: Vec<Reserved>,
+}
+
+/// The arguments but for the first, which has the time.
+pub(crate) fn arguments(calls: &[Call], names: &Names, clock: Vec<u8>) -> Arguments {
+    let mut arguments =
+        Arguments { keys: vec![names.pool(), names.blocks(), names.changes()], values: Vec::new() };
+    let mut records: HashMap<&Group, u16> = HashMap::new();
+    let mut offered: HashMap<(u16, Limits), u16> = HashMap::new();
+    let (mut candidates, mut questions) = (Writer::default(), Writer::default());
+    let mut before: Option<(&Call, Vec<u8>)> = None;
+    for call in calls {
+        questions.u48(call.seen);
+        match &before {
+            Some((last, indexes)) if same(&last.candidates, &call.candidates) => questions.0.extend(indexes),
+            _ => {
+                let mut indexes = Writer::default();
+                indexes.u8(u8::try_from(call.candidates.len()).unwrap_or(u8::MAX));
+                for Candidate { group, limits, .. } in call.candidates.iter().take(u8::MAX.into()) {
+                    let next = records.len() as u16;
+                    let record = *records.entry(group).or_insert_with(|| {
+                        arguments.keys.push(names.quota(group));
+                        next
+                    });
+                    let next = offered.len() as u16;
+                    indexes.u16(*offered.entry((record, *limits)).or_insert_with(|| {
+                        candidates.u16(record);
+                        candidates.limits(limits);
+                        next
+                    }));
+                }
+                questions.0.extend(&indexes.0);
+                before = Some((call, indexes.0));
+            }
+        }
+        questions.u16(u16::try_from(call.asks.len()).unwrap_or(u16::MAX));
+        for ask in call.asks.iter().take(u16::MAX.into()) {
+            questions.u48(ask.tokens);
+            questions.u16(ask.probe_ttl.as_millis().min(60_000) as u16);
+        }
+    }
+    arguments.values = vec![clock, candidates.0, questions.0];
+    arguments
+}
+
+/// Callers of one pool often offer the very same groups.
+fn same(a: &[Candidate], b: &[Candidate]) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(&a.group, &b.group) && a.limits == b.limits)
+}
+
+/// `None` if it is not understood.
+pub(crate) fn answer(reply: Value, calls: &[Call], numbers: &AtomicU64) -> Option<Answer> {
+    let mut parts = match reply {
+        Value::Array(parts) => parts.into_iter(),
+        _ => return None,
+    };
+    let header = bytes_of(parts.next()?)?;
+    let mut header = Reader(&header);
+    let (now, generation, incarnation) = (header.u48()?, header.u48()?, header.u48()?);
+    let forgot = header.u8()? == 1;
+    let answers = bytes_of(parts.next()?)?;
+    let changed = changes(parts)?;
+    if forgot {
+        return Some(Answer { now, incarnation, forgot, replies: Vec::new() });
+    }
+    let mut answers = Reader(&answers);
+    let mut replies = Vec::with_capacity(calls.len());
+    for call in calls {
+        let mut reply = Reserved { now, generation: generation.max(call.seen), ..Reserved::default() };
+        if generation > call.seen {
+            if answers.u8()? != 253 {
+                return None;
+            }
+            reply.changed = news(&changed, call.seen);
+        } else {
+            for ask in 0..call.asks.len() {
+                read_ask(&mut answers, call, ask, &mut reply, numbers)?;
+            }
+        }
+        replies.push(reply);
+    }
+    answers.is_empty().then_some(Answer { now, incarnation, forgot, replies })
+}
+
+/// The changes after a generation.
+pub(crate) fn news(changed: &[Changed], seen: u64) -> Vec<ScopeChange> {
+    changed.iter().filter(|one| one.generation > seen).map(|one| one.change.clone()).collect()
+}
+
+fn read_ask(
+    answers: &mut Reader<'_>,
+    call: &Call,
+    ask: usize,
+    reply: &mut Reserved,
+    numbers: &AtomicU64,
+) -> Option<()> {
+    for candidate in 0..=call.candidates.len() {
+        match answers.u8()? {
+            255 => {
+                let (taken_at, day_end, probe) = (answers.u48()?, answers.u48()?, answers.u8()? == 1);
+                let reservation = Reservation::new(
+                    Arc::clone(&call.candidates.get(candidate)?.group),
+                    taken_at,
+                    call.asks[ask].tokens,
+                    day_end,
+                    numbers.fetch_add(1, Ordering::Relaxed) + 1,
+                    probe,
+                );
+                let send_by = reply.now + SEND_WITHIN;
+                reply.grants.push(Grant { ask, candidate, reservation, send_by });
+                return Some(());
+            }
+            254 => return (candidate == call.candidates.len()).then_some(()),
+            code => {
+                let at = answers.u48()?;
+                let not_before = (at != LARGEST).then_some(at);
+                reply.refused.push(Refusal { ask, candidate, not_before, reason: Reason::of_code(code) });
+            }
+        }
+    }
+    None
+}
