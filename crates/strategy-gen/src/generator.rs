@@ -167,7 +167,8 @@ fn ended_well(reply: &Reply, options: &GenerateOptions, spent: &mut Box<Spent>) 
     })
 }
 
-fn deliver(found: Found, reply: Reply, options: &GenerateOptions, spent: Spent, repaired: bool) -> Strategy {
+/// What one reply gave, with what that reply has cost.
+fn strategy(found: Found, reply: Reply, options: &GenerateOptions, repaired: bool) -> Strategy {
     let Found { code, class_name, mut warnings, report } = found;
     if !report.verified {
         // A verified strategy has been shown not to do what these suspect.
