@@ -108,7 +108,12 @@ impl StrategyGenerator {
             {
                 let Spent { attempts, usage } = (*spent).clone();
                 let strategy = Box::new(Strategy { attempts, usage, ..strategy });
-                return Err(GenerateError::Invalid { fault: Box::new(fault), strategy, replies: round, spent });
+                return Err(GenerateError::Invalid {
+                    fault: Box::new(fault),
+                    strategy,
+                    replies: round,
+                    spent,
+                });
             }
             last = Some(fault);
         }

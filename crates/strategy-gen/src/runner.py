@@ -72,11 +72,19 @@ def chain(error):
     return errors[::-1]
 
 
+def starts_a_process(error):
+    if isinstance(error, OSError):
+        # A fork fails with the first; a pool of processes fails before, for want of a semaphore.
+        frames = traceback.extract_tb(error.__traceback__)
+        return isinstance(error, BlockingIOError) or any("multiprocessing" in frame.filename for frame in frames)
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+
+
 def reason_of(errors):
     for error in errors:
         if isinstance(error, MemoryError):
             return "memory-limit"
-        if isinstance(error, BlockingIOError):
+        if starts_a_process(error):
             return "process-limit"
     return "exited" if isinstance(errors[-1], (SystemExit, KeyboardInterrupt)) else "exception"
 
@@ -157,6 +165,9 @@ def load_strategy():
     ]
     if len(found) != 1:
         fail("backtest", "no-strategy", f"the module defines {len(found)} strategies when it is run")
+    if found[0].__abstractmethods__:
+        # What `Run` derives from it has a next of its own.
+        found[0](None, None, {})
     return found[0]
 
 
