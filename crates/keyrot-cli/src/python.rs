@@ -1,5 +1,6 @@
 //! `keyrot python setup`: the private environment in which generated strategies are run.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -44,9 +45,9 @@ struct SetupJson<'a> {
 
 pub(crate) fn run(arguments: PythonArguments, options: &Options) -> Result<(), Failure> {
     let PythonCommand::Setup(SetupArguments { force }) = arguments.command;
-    let environment = Environment::read(options.env_file.as_deref())?;
-    let vars = environment.vars();
-    let there = environment_if_made(vars).filter(|_| !force);
+    let variables = Environment::read(options.env_file.as_deref())?;
+    let vars = variables.vars();
+    let there = environment(vars).ok().filter(|_| !force);
     let made = there.is_none();
     let environment = match there {
         Some(environment) => environment,
@@ -63,7 +64,12 @@ pub(crate) fn run(arguments: PythonArguments, options: &Options) -> Result<(), F
 }
 
 /// Makes the environment.
-pub(crate) fn set_up(vars: &Vars) -> Result<PythonEnvironment, Failure> {
+fn set_up(vars: &Vars) -> Result<PythonEnvironment, Failure> {
+    if cfg!(not(target_os = "linux")) {
+        return Err(Failure::usage(format!(
+            "{ONLY_LINUX}; elsewhere `keyrot generate` delivers them not verified"
+        )));
+    }
     let folder = folder(vars).ok_or_else(|| Failure::usage(NO_FOLDER))?;
     python_setup::make(&folder, vars)?;
     PythonEnvironment::at(&folder).map_err(|error| Failure::failed(error.to_string()))
@@ -71,15 +77,34 @@ pub(crate) fn set_up(vars: &Vars) -> Result<PythonEnvironment, Failure> {
 
 /// The user's environment, or what to do to have one.
 pub(crate) fn environment(vars: &Vars) -> Result<PythonEnvironment, CannotRun> {
+    if cfg!(not(target_os = "linux")) {
+        return Err(CannotRun::NoIsolation(ONLY_LINUX.to_owned()));
+    }
     match folder(vars) {
         Some(folder) => PythonEnvironment::at(&folder),
         None => Err(CannotRun::NoPython(NO_FOLDER.to_owned())),
     }
 }
 
-fn environment_if_made(vars: &Vars) -> Option<PythonEnvironment> {
-    environment(vars).ok()
+/// Asks a person at a terminal whether to make it now; `None` if nobody is there or the answer is no.
+pub(crate) fn offer(vars: &Vars) -> Result<Option<PythonEnvironment>, Failure> {
+    let Some(folder) = folder(vars) else { return Ok(None) };
+    if !(io::stdin().is_terminal() && output::is_watched()) {
+        return Ok(None);
+    }
+    output::info(&format!(
+        "generated strategies are run in a sandbox before you get them. That needs a private Python environment in {} \
+         (about 260 MB); --no-verify does without",
+        folder.display()
+    ));
+    let answer = output::ask("Make it now? [Y/n] ")?;
+    match answer.trim() {
+        "" | "y" | "Y" | "yes" => set_up(vars).map(Some),
+        _ => Ok(None),
+    }
 }
+
+const ONLY_LINUX: &str = "generated strategies are run on Linux only";
 
 const NO_FOLDER: &str = "there is no folder for a user's data; set HOME or XDG_DATA_HOME";
 
@@ -104,7 +129,10 @@ mod tests {
     fn the_environment_is_in_the_users_data_folder() {
         let of = |vars: &[(&str, &str)]| folder(&vars.iter().copied().collect());
         assert_eq!(of(&[("HOME", "/home/me")]), Some("/home/me/.local/share/keyrot/python".into()));
-        assert_eq!(of(&[("HOME", "/home/me"), ("XDG_DATA_HOME", "/data")]), Some("/data/keyrot/python".into()));
+        assert_eq!(
+            of(&[("HOME", "/home/me"), ("XDG_DATA_HOME", "/data")]),
+            Some("/data/keyrot/python".into())
+        );
         assert_eq!(of(&[("HOME", "/home/me"), ("XDG_DATA_HOME", "data")]), of(&[("HOME", "/home/me")]));
         assert_eq!(of(&[]), None);
     }

@@ -55,12 +55,12 @@ pub(crate) fn make(folder: &Path, vars: &Vars) -> Result<(), Failure> {
     let installer = Installer::find(vars)?;
     line.say("making the environment");
     installer.make(&place, vars)?;
-    line.say("installing backtesting and what it needs (about 230 MB)");
+    line.say("installing backtesting and what it needs (about 260 MB)");
     installer.install(&place, &requirements, vars)?;
     line.say("compiling");
     // What is run later may not write there.
     let python = place.join("bin").join("python");
-    run(command(&python, vars).args(["-I", "-m", "compileall", "-q"]).arg(place.join("lib")), true)?;
+    run(command(&python, vars).args(["-I", "-m", "compileall", "-q"]).arg(place.join("lib")))?;
     PythonEnvironment::at(&place).map_err(|error| Failure::failed(error.to_string()))?;
     let old = draft.path().join("old");
     match fs::rename(folder, &old) {
@@ -94,7 +94,7 @@ impl Installer {
         PYTHONS
             .into_iter()
             .filter_map(find)
-            .find(|python| run(command(python, vars).args(["-I", "-c", &new_enough]), true).is_ok())
+            .find(|python| run(command(python, vars).args(["-I", "-c", &new_enough])).is_ok())
             .map(Self::Python)
             .ok_or_else(|| {
                 Failure::failed(format!(
@@ -109,9 +109,9 @@ impl Installer {
             Self::Uv(uv) => {
                 let at_least = format!(">={OLDEST}");
                 let mut command = command(uv, vars);
-                run(command.args(["venv", "--quiet", "--no-project", "--python", &at_least]).arg(place), false)
+                run(command.args(["venv", "--quiet", "--no-project", "--python", &at_least]).arg(place))
             }
-            Self::Python(python) => run(command(python, vars).args(["-I", "-m", "venv"]).arg(place), false),
+            Self::Python(python) => run(command(python, vars).args(["-I", "-m", "venv"]).arg(place)),
         }
     }
 
@@ -125,12 +125,20 @@ impl Installer {
             }
             Self::Python(_) => {
                 let mut command = command(&python, vars);
-                command.args(["-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]);
+                command.args([
+                    "-I",
+                    "-m",
+                    "pip",
+                    "--disable-pip-version-check",
+                    "--no-input",
+                    "install",
+                    "--quiet",
+                ]);
                 command
             }
         };
         // Wheels only: a source distribution would run its own code here.
-        run(command.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(requirements), false)
+        run(command.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(requirements))
     }
 }
 
@@ -144,15 +152,15 @@ fn command(program: &Path, vars: &Vars) -> Command {
 }
 
 /// Runs it to its end. What it complained about is part of the failure.
-fn run(command: &mut Command, quiet: bool) -> Result<(), Failure> {
+fn run(command: &mut Command) -> Result<(), Failure> {
     let name = Path::new(command.get_program()).display().to_string();
-    let output = command.output().map_err(|error| Failure::failed(format!("{name} cannot be started: {error}")))?;
+    let output =
+        command.output().map_err(|error| Failure::failed(format!("{name} cannot be started: {error}")))?;
     if output.status.success() {
         return Ok(());
     }
     let told = String::from_utf8_lossy(&output.stderr);
     let last: Vec<&str> = told.lines().rev().take(8).collect();
     let last: Vec<&str> = last.into_iter().rev().collect();
-    tracing::debug!(%name, status = %output.status, quiet, "did not succeed");
     Err(Failure::failed(format!("{name} ended with {}:\n{}", output.status, last.join("\n"))))
 }

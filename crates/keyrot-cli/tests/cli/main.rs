@@ -17,3 +17,4 @@ mod secrets;
 mod stopping;
 mod typing;
 mod vault;
+mod verified;

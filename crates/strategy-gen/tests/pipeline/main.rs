@@ -6,6 +6,8 @@
 mod escapes;
 mod gate;
 #[cfg(all(feature = "verify", target_os = "linux"))]
+mod repairs;
+#[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandboxed;
 mod table;
 #[cfg(all(feature = "verify", target_os = "linux"))]
