@@ -21,9 +21,7 @@ pub(crate) fn choose(
         Ok(strategy) => match strategy.report.not_run.clone() {
             Some(why) if require_verified => Err(withheld(&why)),
             Some(CannotRun::NotAsked) | None => Ok(strategy),
-            Some(why) => {
-                Ok(marked(strategy, &why.to_string(), format!("not verified: {why}; {}", advice(&why))))
-            }
+            Some(why) => Ok(marked(strategy, cause(&why), format!("not verified: {why}; {}", advice(&why)))),
         },
         // What has not passed the gate is no strategy.
         Err(GenerateError::Invalid { fault, strategy, .. })

@@ -47,7 +47,7 @@ mod verification;
 mod version;
 
 /// The examples of the guide are compiled and run.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "verify", target_os = "linux"))]
 #[doc = include_str!("../../../docs/strategy-gen.md")]
 mod guide {}
 
