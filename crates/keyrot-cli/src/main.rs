@@ -30,6 +30,7 @@ mod output;
 mod progress;
 mod python;
 mod python_setup;
+mod reset;
 mod secrets;
 mod secrets_ended;
 mod secrets_probe;
@@ -37,6 +38,7 @@ mod secrets_rotate;
 mod secrets_target;
 mod secrets_value;
 mod session;
+mod state_file;
 mod status;
 mod verify;
 
@@ -80,6 +82,7 @@ async fn run(Arguments { command, options }: Arguments) -> Result<ExitCode, Fail
         Command::Keys(keys) => keys::run(keys, &options).await?,
         Command::Python(python) => python::run(python, &options)?,
         Command::Secrets(secrets) => secrets::run(secrets, &options).await?,
+        Command::Reset(reset) => reset::run(reset, &options).await?,
         Command::Status(status) => status::run(status, &options).await?,
     }
     Ok(ExitCode::SUCCESS)
