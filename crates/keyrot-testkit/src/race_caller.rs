@@ -1,7 +1,7 @@
-//! One of the processes: takes, sends, settles, repeats itself, gives back and forgets, and says so.
+//! One of the processes of a race: takes, sends, settles, repeats itself, gives back and forgets, and says so.
 
+use std::fmt;
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -10,13 +10,14 @@ use keyrot_core::{
     Ask, Candidate, Clock, Disposition, Group, KeyId, Limits, RateLimiter, Reason, SettleBatch, Settlement,
     Sleep, Span, SystemClock, Tally, Verdict,
 };
-use keyrot_ratelimit_sqlite::{SqliteLimiter, SqliteOptions};
+
+use crate::race::Open;
 
 /// So much faster goes the time of the limiter: a minute lasts a fifth of a second.
 const SPEED: u32 = 300;
 const TASKS: u64 = 4;
 pub(crate) const PROJECTS: usize = 8;
-const KEYS: usize = 20;
+pub(crate) const KEYS: usize = 20;
 pub(crate) const RPM: u32 = 40;
 pub(crate) const TPM: u64 = 30_000;
 
@@ -49,61 +50,72 @@ impl Clock for FastClock {
     }
 }
 
-pub(crate) fn limiter(path: &Path, began: SystemTime) -> SqliteLimiter {
-    let options = SqliteOptions::new(path).timeout(Duration::from_secs(30));
-    options.clock(Arc::new(FastClock { began })).limiter().unwrap()
+pub(crate) fn key(number: usize) -> KeyId {
+    KeyId::parse(&format!("k{number}")).expect("an id")
 }
 
-pub(crate) fn candidate(key: usize) -> Candidate {
-    let project = key % PROJECTS;
+pub(crate) fn candidate(number: usize) -> Candidate {
+    let project = number % PROJECTS;
     let group = Group { project: format!("p{project}").as_str().into(), model: "m".into() };
     let limits = Limits::new(Some(RPM), Some(TPM), Some(rpd(project)));
-    Candidate { group: Arc::new(group), limits, key: KeyId::parse(&format!("k{key}")).unwrap() }
+    Candidate { group: Arc::new(group), limits, key: key(number) }
+}
+
+/// What a process is told.
+pub(crate) struct Role {
+    pub(crate) process: u64,
+    pub(crate) began: SystemTime,
+    pub(crate) place: String,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let began = self.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+        write!(f, "{} {began} {}", self.process, self.place)
+    }
+}
+
+impl Role {
+    pub(crate) fn read(text: &str) -> Self {
+        let mut parts = text.splitn(3, ' ');
+        let mut next = || parts.next().expect("three parts");
+        let process = next().parse().expect("a number");
+        let began = SystemTime::UNIX_EPOCH + Duration::from_micros(next().parse().expect("a time"));
+        Self { process, began, place: next().to_owned() }
+    }
 }
 
 /// A line for whoever keeps the ledger. It is complete or it is not there.
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
-    // a driver that is gone ends this process
-    out.write_all(format!("\n{line}\n").as_bytes()).and_then(|()| out.flush()).unwrap();
+    let said = out.write_all(format!("\n{line}\n").as_bytes()).and_then(|()| out.flush());
+    said.expect("a race that listens");
 }
 
-pub(crate) fn call_until_killed(role: &str) {
-    let mut role = role.split('|');
-    let mut next = || role.next().unwrap();
-    let path = next().to_owned();
-    let mut number = || next().parse::<u64>().unwrap();
-    let (process, began) = (number(), SystemTime::UNIX_EPOCH + Duration::from_micros(number()));
-    let limiter = limiter(Path::new(&path), began);
+pub(crate) fn call_until_killed(role: &Role, open: Open) {
     let ids = Arc::new(AtomicU64::new(0));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    runtime.block_on(async {
-        let tasks: Vec<_> = (0..TASKS)
-            .map(|task| {
-                let rng = fastrand::Rng::with_seed(process * 100 + task);
-                let caller = Caller {
-                    limiter: limiter.clone(),
-                    ids: Arc::clone(&ids),
-                    rng,
-                    epoch: process * 100 + task + 1,
-                    number: 0,
-                    seen: 0,
-                };
-                tokio::spawn(caller.call())
-            })
-            .collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let limiter = open(&role.place, Arc::new(FastClock { began: role.began }));
+        let one = |task: u64| {
+            let number = role.process * 100 + task + 1;
+            let rng = fastrand::Rng::with_seed(number);
+            let (limiter, ids) = (Arc::clone(&limiter), Arc::clone(&ids));
+            tokio::spawn(Caller { limiter, ids, rng, epoch: number, batches: 0, seen: 0 }.call())
+        };
+        let tasks: Vec<_> = (0..TASKS).map(one).collect();
         for task in tasks {
-            task.await.unwrap();
+            task.await.expect("a task that never ends");
         }
     });
 }
 
 struct Caller {
-    limiter: SqliteLimiter,
+    limiter: Arc<dyn RateLimiter>,
     ids: Arc<AtomicU64>,
     rng: fastrand::Rng,
     epoch: u64,
-    number: u64,
+    batches: u64,
     seen: u64,
 }
 
@@ -114,20 +126,21 @@ impl Caller {
             let candidates: Vec<Candidate> = (0..count).map(|_| candidate(self.rng.usize(..KEYS))).collect();
             let tokens = self.rng.u64(100..2_000);
             let ask = Ask { tokens, probe_ttl: Duration::from_secs(20) };
-            let reserved = self.limiter.reserve(&candidates, &[ask], self.seen).await.unwrap();
+            let reserved = self.limiter.reserve(&candidates, &[ask], self.seen).await.expect("an answer");
             self.seen = reserved.generation;
             let Some(grant) = reserved.grants.into_iter().next() else {
                 say("refused");
                 continue;
             };
-            let taken = grant.reservation;
+            let (taken, key) = (grant.reservation, candidates[grant.candidate].key.clone());
             let id = self.ids.fetch_add(1, Ordering::Relaxed);
-            say(&format!("took {id} {} {} {tokens} {}", taken.group.name(), taken.taken_at, taken.day_end));
+            let (project, at, day_end) = (&taken.group.project, taken.taken_at, taken.day_end);
+            say(&format!("took {id} {project} {key} {at} {tokens} {day_end}"));
             let disposition = match self.rng.u32(..10) {
                 0 => continue, // whoever sent it is never heard of again
                 1 => {
                     // said first: once it is given back somebody else may have it
-                    say(&format!("gave-back {id}"));
+                    say(&format!("gives-back {id}"));
                     Disposition::Release
                 }
                 _ => {
@@ -136,30 +149,28 @@ impl Caller {
                     Disposition::Sent { input_tokens: Some(used), proven: true }
                 }
             };
-            let since = taken.taken_at;
-            let batch = self.batch(Settlement { reservation: taken, disposition }, since);
-            let twice = self.rng.u32(..5) == 0;
-            let settled = self.limiter.settle(batch.clone()).await.unwrap();
+            let batch = self.batch(key, Settlement { reservation: taken, disposition });
+            let settled = self.limiter.settle(batch.clone()).await.expect("an answer");
             self.seen = self.seen.max(settled.generation);
-            if twice {
-                self.limiter.settle(batch).await.unwrap();
+            say(&format!("settled {id}"));
+            if self.rng.u32(..5) == 0 {
+                self.limiter.settle(batch).await.expect("an answer");
+                say("repeated");
             }
-            say("settled");
         }
     }
 
-    fn batch(&mut self, settlement: Settlement, since: u64) -> SettleBatch {
-        self.number += 1;
-        let scope = settlement.reservation.group.scope();
+    fn batch(&mut self, key: KeyId, settlement: Settlement) -> SettleBatch {
+        self.batches += 1;
+        let (scope, since) = (settlement.reservation.group.scope(), settlement.reservation.taken_at);
         let verdicts = match self.rng.u32(..20) {
             0 => vec![Verdict::Block { scope, reason: Reason::Cooldown, span: Span::Backoff, since }],
             1 => vec![Verdict::Clear { scope, since }],
             _ => Vec::new(),
         };
-        let key = KeyId::parse("k0").unwrap();
         let tallies = vec![Tally { key, used_at: since, successes: 1, errors: 0, abandoned: 0 }];
         let settlements = vec![settlement];
-        let (epoch, number, seen) = (self.epoch, self.number, self.seen);
+        let (epoch, number, seen) = (self.epoch, self.batches, self.seen);
         SettleBatch { epoch, number, seen, settlements, verdicts, tallies, ..SettleBatch::default() }
     }
 }
