@@ -33,7 +33,15 @@ fn main() {
     let start = |options| runtime.block_on(RedisServer::start(options));
     let race = |server: &RedisServer, name: &str| {
         let place = server.url();
-        let race = Race { place: &place, open, arguments: &[], processes: 8, calls: 200_000, kills: 100 };
+        let race = Race {
+            place: &place,
+            open,
+            arguments: &[],
+            speed: 3000,
+            processes: 8,
+            calls: 200_000,
+            kills: 100,
+        };
         println!("{}", race.run().row(name, race.processes));
     };
     println!("{}", Outcome::HEAD);

@@ -13,8 +13,6 @@ use keyrot_core::{
 
 use crate::race::Open;
 
-/// So much faster goes the time of the limiter: a minute lasts a fifth of a second.
-const SPEED: u32 = 300;
 const TASKS: u64 = 4;
 pub(crate) const PROJECTS: usize = 8;
 pub(crate) const KEYS: usize = 20;
@@ -30,6 +28,7 @@ pub(crate) fn rpd(project: usize) -> u32 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FastClock {
     pub(crate) began: SystemTime,
+    pub(crate) speed: u32,
 }
 
 /// Two minutes before midnight in Los Angeles.
@@ -42,7 +41,7 @@ impl Clock for FastClock {
 
     fn wall(&self) -> SystemTime {
         let passed = SystemClock.wall().duration_since(self.began).unwrap_or_default();
-        SystemTime::UNIX_EPOCH + BEGIN + passed * SPEED
+        SystemTime::UNIX_EPOCH + BEGIN + passed * self.speed
     }
 
     fn sleep_until(&self, deadline: Instant) -> Sleep {
@@ -64,24 +63,26 @@ pub(crate) fn candidate(number: usize) -> Candidate {
 /// What a process is told.
 pub(crate) struct Role {
     pub(crate) process: u64,
-    pub(crate) began: SystemTime,
+    pub(crate) clock: FastClock,
     pub(crate) place: String,
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let began = self.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
-        write!(f, "{} {began} {}", self.process, self.place)
+        let FastClock { began, speed } = self.clock;
+        let began = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+        write!(f, "{} {began} {speed} {}", self.process, self.place)
     }
 }
 
 impl Role {
     pub(crate) fn read(text: &str) -> Self {
-        let mut parts = text.splitn(3, ' ');
-        let mut next = || parts.next().expect("three parts");
+        let mut parts = text.splitn(4, ' ');
+        let mut next = || parts.next().expect("four parts");
         let process = next().parse().expect("a number");
         let began = SystemTime::UNIX_EPOCH + Duration::from_micros(next().parse().expect("a time"));
-        Self { process, began, place: next().to_owned() }
+        let speed = next().parse().expect("a speed");
+        Self { process, clock: FastClock { began, speed }, place: next().to_owned() }
     }
 }
 
@@ -96,7 +97,7 @@ pub(crate) fn call_until_killed(role: &Role, open: Open) {
     let ids = Arc::new(AtomicU64::new(0));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let limiter = open(&role.place, Arc::new(FastClock { began: role.began }));
+        let limiter = open(&role.place, Arc::new(role.clock));
         let one = |task: u64| {
             let number = role.process * 100 + task + 1;
             let rng = fastrand::Rng::with_seed(number);
