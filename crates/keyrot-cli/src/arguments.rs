@@ -12,6 +12,7 @@ use crate::demo::DemoArguments;
 use crate::explain::ExplainArguments;
 use crate::generate::GenerateArguments;
 use crate::keys::KeysArguments;
+use crate::reset::ResetArguments;
 use crate::secrets::SecretsArguments;
 use crate::status::StatusArguments;
 
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Say why a request could or could not be served now
     Explain(ExplainArguments),
+    /// End the rest of a key or of a project, for every process that shares the limits
+    Reset(ResetArguments),
     /// Look for mistakes in the configuration, the keys and their secrets
     Check(CheckArguments),
     /// List and edit the keys of keys.json

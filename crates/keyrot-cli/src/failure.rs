@@ -90,6 +90,7 @@ fn code_of(error: &AcquireError) -> u8 {
     match error {
         AcquireError::NoMatch { .. } | AcquireError::NoSecret(_) => 2,
         AcquireError::Exhausted(_) => 3,
+        AcquireError::Limiter(error) if error.is_transient() => 3, // its failure policy is `closed`
         _ => 1,
     }
 }

@@ -26,6 +26,7 @@ mod keys_options;
 mod out_file;
 mod output;
 mod progress;
+mod reset;
 mod secrets;
 mod secrets_ended;
 mod secrets_probe;
@@ -33,6 +34,7 @@ mod secrets_rotate;
 mod secrets_target;
 mod secrets_value;
 mod session;
+mod state_file;
 mod status;
 
 use std::process::ExitCode;
@@ -65,6 +67,7 @@ async fn run(Arguments { command, options }: Arguments) -> Result<ExitCode, Fail
         Command::Generate(generate) => generate::run(generate, &options).await?,
         Command::Keys(keys) => keys::run(keys, &options).await?,
         Command::Secrets(secrets) => secrets::run(secrets, &options).await?,
+        Command::Reset(reset) => reset::run(reset, &options).await?,
         Command::Status(status) => status::run(status, &options).await?,
     }
     Ok(ExitCode::SUCCESS)

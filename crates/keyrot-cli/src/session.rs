@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 use crate::arguments::{Options, Rotation};
 use crate::failure::Failure;
 use crate::output;
+use crate::state_file;
 
 /// What is logged when `RUST_LOG` says nothing: keys without a secret are told by the command itself.
 const LOGGED: &str = "warn,keyrot_core=error,rustify=off,vaultrs=off";
@@ -15,7 +16,12 @@ pub(crate) fn settings(options: &Options) -> Result<Settings, ConfigError> {
     let environment = Environment::read(options.env_file.as_deref())?;
     start_logging(&environment)?;
     let rotation = options.rotation.map(|rotation| matches!(rotation, Rotation::On));
+    let state = state_file::of_user(environment.vars());
     let settings = Settings::from_environment(environment)?.rotation(rotation);
+    let settings = match state {
+        Some(path) => settings.default_state(path),
+        None => settings,
+    };
     Ok(match &options.keys_file {
         Some(path) => settings.keys_file(path),
         None => settings,

@@ -11,6 +11,7 @@ use crate::outcome::{Reason, Scope};
 use crate::pool::KeyPool;
 use crate::request::KeyRequest;
 use crate::roster::{NEVER, Tick};
+use crate::scope::ScopeRecord;
 use crate::slots::{GroupSlot, KeySlot, later};
 use crate::state::PoolState;
 
@@ -194,6 +195,15 @@ impl KeyPool {
             }
         }
         Ok(health)
+    }
+
+    /// The records of these scopes as the limiter has them, for every process that shares it, and its time.
+    ///
+    /// # Errors
+    /// The limiter cannot be asked.
+    pub async fn scope_records(&self, scopes: &[Scope]) -> Result<(Millis, Vec<ScopeRecord>), LimiterError> {
+        let snapshot = self.inner.limiter.snapshot(&[], scopes, &[]).await?;
+        Ok((snapshot.now, snapshot.scopes))
     }
 
     /// What the limiter is, and how it does.

@@ -21,10 +21,15 @@ const WRITE_SCOPE: &str = "INSERT INTO record (pool, name, bytes, keep_until, ge
      keep_until = excluded.keep_until, generation = excluded.generation";
 const CHANGED: &str =
     "SELECT name, bytes FROM record WHERE pool = ?1 AND generation > ?2 ORDER BY generation";
+const LIVING: &str = "SELECT count(*) FROM record \
+     WHERE pool = ?1 AND name > 'process:' AND name < 'process;' AND keep_until > ?2";
 const POOL: &str = "SELECT generation, pruned_at FROM pool WHERE id = ?1";
 const SET_GENERATION: &str = "UPDATE pool SET generation = ?2 WHERE id = ?1";
 const PRUNE: &str = "DELETE FROM record WHERE keep_until <= ?1";
 const PRUNED: &str = "UPDATE pool SET pruned_at = ?1";
+
+/// A process that says no more is counted for so long.
+const LIVES_FOR: Millis = 10_000;
 
 /// How often what is no longer needed is dropped, by whichever process comes by.
 const PRUNE_EVERY: Millis = 3600 * 1000;
@@ -108,6 +113,16 @@ impl<'t> Books<'t> {
             self.connection.prepare_cached(PRUNED)?.execute([stored(self.now)])
         };
         prune().map(drop).map_err(|error| sql_error(self.path, error))
+    }
+
+    /// Notes that a process lives; how many do.
+    pub(crate) fn processes(&self, me: u64) -> Result<u32, LimiterError> {
+        self.write(&format!("{PROCESS}{me:016x}"), &[], self.now + LIVES_FOR)?;
+        let count = || {
+            let mut statement = self.connection.prepare_cached(LIVING)?;
+            statement.query_one(params![self.pool, stored(self.now)], |row| row.get(0))
+        };
+        count().map_err(|error| sql_error(self.path, error))
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, LimiterError> {
@@ -229,6 +244,7 @@ impl Home for Books<'_> {
 }
 
 const SCOPE: &str = "scope:";
+const PROCESS: &str = "process:";
 
 fn quota(group: &Group) -> String {
     format!("quota:{}", group.name())

@@ -11,12 +11,14 @@ use rusqlite::{Connection, OpenFlags};
 use crate::file;
 
 /// Commits of this process after which the log is folded in.
-const EVERY: u32 = 256;
+const EVERY: u32 = 1_000;
 /// A log that was left behind by processes of a few commits each is folded in at the first of ours.
 const LEFT_BEHIND: u64 = 4 << 20;
 /// Pages in the log (64 MiB) at which writers are held up until the log can begin anew. While all of
 /// them write without a pause it never could.
 const TOO_LONG: i64 = 16_384;
+/// Pages that are folded in quickly enough to hold up writers meanwhile.
+const FEW: i64 = 256;
 /// How long a moment between two writers is looked for.
 const WITHIN: Duration = Duration::from_millis(500);
 
@@ -64,7 +66,7 @@ fn start(path: Arc<Path>) -> Option<SyncSender<()>> {
 fn run(path: &Path, due: &Receiver<()>) {
     while due.recv().is_ok() {
         if let Err(error) = fold_in(path) {
-            tracing::debug!(%error, "the log of {} was not folded in", path.display());
+            tracing::debug!(%error, path = %path.display(), "the log of a file of limits was not folded in");
         }
     }
 }
@@ -75,9 +77,16 @@ fn fold_in(path: &Path) -> rusqlite::Result<()> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(WITHIN)?;
-    let pages = connection.query_one("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1))?;
-    if pages > TOO_LONG {
-        connection.query_one("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+    for _ in 0..4 {
+        let (pages, folded_in) = connection.query_one("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        })?;
+        if pages < TOO_LONG {
+            return Ok(());
+        }
+        if pages - folded_in < FEW {
+            break;
+        }
     }
-    Ok(())
+    connection.query_one("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
 }

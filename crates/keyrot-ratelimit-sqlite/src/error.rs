@@ -40,8 +40,19 @@ pub(crate) fn not_ours(path: &Path, what: &str) -> LimiterError {
     LimiterError::new(LimiterErrorKind::Incompatible, message)
 }
 
+/// The file was made anew since the caller last asked.
+pub(crate) fn forgotten(path: &Path) -> LimiterError {
+    let message = format!("{} was made anew: what was counted before is gone", path.display());
+    LimiterError::new(LimiterErrorKind::Forgot, message)
+}
+
 fn code(error: &LimiterError) -> Option<ErrorCode> {
     std::error::Error::source(error)?.downcast_ref::<Error>()?.sqlite_error_code()
+}
+
+/// SQLite's own error.
+pub(crate) fn is_of_file(error: &LimiterError) -> bool {
+    code(error).is_some()
 }
 
 /// Somebody else writes just now.

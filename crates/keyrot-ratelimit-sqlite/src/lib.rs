@@ -12,6 +12,7 @@ mod file;
 mod limiter;
 mod options;
 mod patience;
+mod question;
 mod schema;
 mod session;
 mod writer;

@@ -11,7 +11,7 @@ use keyrot_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::writer::{Question, Reply};
+use crate::question::{Question, Reply};
 
 /// Groups of one question: a transaction stays short.
 const CANDIDATES: usize = 16;
@@ -42,13 +42,30 @@ impl SqliteLimiter {
 
     async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Question) -> Result<T, LimiterError> {
         let (reply, answer) = oneshot::channel();
-        let ended = || {
-            let path = self.path.display();
-            let message = format!("{path} cannot be used: the thread that writes it has ended");
-            LimiterError::new(LimiterErrorKind::Unavailable, message)
-        };
-        self.questions.send(question(reply)).map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
+        self.questions.send(question(reply)).map_err(|_| self.ended())?;
+        answer.await.map_err(|_| self.ended())?
+    }
+
+    fn ended(&self) -> LimiterError {
+        let path = self.path.display();
+        let message = format!("{path} cannot be used: the thread that writes it has ended");
+        LimiterError::new(LimiterErrorKind::Unavailable, message)
+    }
+}
+
+/// Somebody who waits for a grant. If he goes away just when it has come, it is given back.
+struct Waiting<'l> {
+    answer: oneshot::Receiver<Result<Reserved, LimiterError>>,
+    questions: &'l mpsc::UnboundedSender<Question>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.answer.close(); // what comes later stays with the writer
+        if let Ok(Ok(reserved)) = self.answer.try_recv() {
+            let taken = reserved.grants.into_iter().map(|grant| grant.reservation).collect();
+            let _ = self.questions.send(Question::GiveBack(taken)); // without a writer its windows end by themselves
+        }
     }
 }
 
@@ -61,11 +78,19 @@ impl RateLimiter for SqliteLimiter {
         seen: u64,
     ) -> Result<Reserved, LimiterError> {
         let (candidates, asks) = (candidates.to_vec(), asks.to_vec());
-        self.ask(|reply| Question::Reserve { candidates, asks, seen, reply }).await
+        let (reply, answer) = oneshot::channel();
+        let question = Question::Reserve { candidates, asks, seen, reply };
+        self.questions.send(question).map_err(|_| self.ended())?;
+        let mut waiting = Waiting { answer, questions: &self.questions };
+        (&mut waiting.answer).await.map_err(|_| self.ended())?
     }
 
     async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
-        self.ask(|reply| Question::Settle { batch, reply }).await
+        self.ask(|reply| Question::Settle { batch, recalls: false, reply }).await
+    }
+
+    async fn recall(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
+        self.ask(|reply| Question::Settle { batch, recalls: true, reply }).await
     }
 
     async fn snapshot(
@@ -81,6 +106,10 @@ impl RateLimiter for SqliteLimiter {
     async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
         let scope = scope.clone();
         self.ask(|reply| Question::Reset { scope, reply }).await
+    }
+
+    async fn processes(&self, me: u64) -> Result<u32, LimiterError> {
+        self.ask(|reply| Question::Processes { me, reply }).await
     }
 
     fn candidates_at_once(&self) -> usize {

@@ -24,6 +24,7 @@ pub struct SqliteOptions {
     pool: String,
     timeout: Duration,
     clock: Arc<dyn Clock>,
+    tells_loss: bool,
 }
 
 impl SqliteOptions {
@@ -37,6 +38,7 @@ impl SqliteOptions {
             pool: "default".to_owned(),
             timeout: Duration::from_secs(1),
             clock: Arc::new(SystemClock),
+            tells_loss: false,
         }
     }
 
@@ -62,6 +64,14 @@ impl SqliteOptions {
         self
     }
 
+    /// [`Forgot`](keyrot_core::LimiterErrorKind::Forgot) when the file was made anew while it was in use, for
+    /// a caller who keeps books of his own. By default counting begins anew, with a warning.
+    #[must_use]
+    pub fn tell_when_memory_is_lost(mut self) -> Self {
+        self.tells_loss = true;
+        self
+    }
+
     /// The limiter, with its thread. That ends when the last clone is gone.
     ///
     /// # Errors
@@ -69,7 +79,7 @@ impl SqliteOptions {
     pub fn limiter(self) -> Result<SqliteLimiter, ConfigError> {
         let path: Arc<Path> = self.path.into();
         let (sender, questions) = mpsc::unbounded_channel();
-        let writer = Writer::new(Arc::clone(&path), self.pool, self.timeout, self.clock);
+        let writer = Writer::new(Arc::clone(&path), self.pool, self.timeout, self.clock, self.tells_loss);
         std::thread::Builder::new()
             .name("keyrot-sqlite".to_owned())
             .spawn(move || writer.run(questions))

@@ -1,6 +1,6 @@
 //! The tables of the file.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 
 /// `kyrt`: tells the file from other people's databases.
 pub(crate) const APPLICATION: i32 = 0x6b79_7274;
@@ -9,13 +9,14 @@ pub(crate) const VERSION: i32 = 1;
 
 /// A record's `name` says what it is: `quota:PROJECT/MODEL`, `scope:...`, `issuer:...`, `counter:KEY`.
 /// One table for all of them: what a call changes often stands on one page. `generation` is that of
-/// the last change of a scope.
+/// the last change of a scope; `memory` tells a pool from one of the same name in a file that is gone.
 const TABLES: &str = "
     CREATE TABLE pool (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
         generation INTEGER NOT NULL,
-        pruned_at INTEGER NOT NULL
+        pruned_at INTEGER NOT NULL,
+        memory INTEGER NOT NULL
     );
     CREATE TABLE record (
         pool INTEGER NOT NULL,
@@ -55,14 +56,25 @@ pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", VERSION)
 }
 
-/// The number of a pool, which is made if nobody has used its name yet.
-pub(crate) fn pool(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
-    let known = connection.query_one("SELECT id FROM pool WHERE name = ?1", [name], |row| row.get(0));
+/// A pool in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pool {
+    pub(crate) id: i64,
+    /// Another one if the pool was made anew.
+    pub(crate) memory: i64,
+}
+
+/// The pool of this name, which is made if there is none yet.
+pub(crate) fn pool(connection: &Connection, name: &str, memory: i64) -> rusqlite::Result<Pool> {
+    let known = connection.query_one("SELECT id, memory FROM pool WHERE name = ?1", [name], |row| {
+        Ok(Pool { id: row.get(0)?, memory: row.get(1)? })
+    });
     match known.optional()? {
-        Some(id) => Ok(id),
+        Some(pool) => Ok(pool),
         None => {
-            connection.execute("INSERT INTO pool (name, generation, pruned_at) VALUES (?1, 0, 0)", [name])?;
-            Ok(connection.last_insert_rowid())
+            let insert = "INSERT INTO pool (name, generation, pruned_at, memory) VALUES (?1, 0, 0, ?2)";
+            connection.execute(insert, params![name, memory])?;
+            Ok(Pool { id: connection.last_insert_rowid(), memory })
         }
     }
 }

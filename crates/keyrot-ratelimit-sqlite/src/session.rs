@@ -1,6 +1,7 @@
 //! An open file: found sound or moved aside, with our tables in it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use keyrot_core::{LimiterError, Millis};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
@@ -8,15 +9,23 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use crate::error::{is_busy, is_damage, not_ours, sql_error};
 use crate::file::{self, Identity};
 use crate::patience::Patience;
-use crate::schema::{self, Owner};
+use crate::schema::{self, Owner, Pool};
 
 /// When SQLite begins its log anew it cuts it down to this size.
 const LOG_BYTES: i64 = 4 << 20;
 
+/// What is to be opened.
+pub(crate) struct Place<'p> {
+    pub(crate) path: &'p Path,
+    pub(crate) pool: &'p str,
+    /// What the pool will be known by if it has to be made.
+    pub(crate) new_memory: i64,
+    pub(crate) now: Millis,
+}
+
 pub(crate) struct Session {
     pub(crate) connection: Connection,
-    /// The number of the pool.
-    pub(crate) pool: i64,
+    pub(crate) pool: Pool,
     identity: Identity,
 }
 
@@ -24,63 +33,66 @@ impl Session {
     /// Opens the file, and makes it if there is none. One that is no database is moved aside; with
     /// `suspect`, because its contents turned out to be broken, all of it is looked at first.
     pub(crate) fn open(
-        path: &Path,
-        pool: &str,
-        now: Millis,
+        place: &Place<'_>,
         suspect: bool,
         patience: &mut Patience<'_>,
     ) -> Result<Self, LimiterError> {
+        let path = place.path;
         let _lock = file::lock(path, patience)?;
         file::make(path)?;
-        match Self::open_sound(path, pool, suspect, patience) {
+        match Self::open_sound(place, suspect, patience) {
             Err(error) if is_damage(&error) => {
-                let aside = file::move_aside(path, now)?;
+                let aside = file::move_aside(path, place.now)?;
                 tracing::warn!(
-                    "{} was damaged ({error}): it is now {}, and counting begins anew",
-                    path.display(),
-                    aside.display()
+                    path = %path.display(),
+                    moved_to = %aside.display(),
+                    %error,
+                    "a damaged file of limits was moved aside: counting begins anew"
                 );
                 file::make(path)?;
-                Self::open_sound(path, pool, false, patience)
+                Self::open_sound(place, false, patience)
             }
             done => done,
         }
     }
 
     fn open_sound(
-        path: &Path,
-        pool: &str,
+        place: &Place<'_>,
         suspect: bool,
         patience: &mut Patience<'_>,
     ) -> Result<Self, LimiterError> {
         loop {
-            match Self::try_open(path, pool, suspect) {
+            match Self::try_open(place, suspect) {
                 Err(error) if is_busy(&error) && patience.pause() => {}
                 done => return done,
             }
         }
     }
 
-    fn try_open(path: &Path, pool: &str, suspect: bool) -> Result<Self, LimiterError> {
+    fn try_open(place: &Place<'_>, suspect: bool) -> Result<Self, LimiterError> {
+        let path = place.path;
         let sql = |error| sql_error(path, error);
-        let connection = prepare(path).map_err(sql)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+        connection.busy_timeout(Duration::ZERO).map_err(sql)?; // see patience.rs
         if suspect {
             check(&connection).map_err(sql)?;
         }
-        connection.execute_batch("BEGIN IMMEDIATE").map_err(sql)?;
         match schema::owner(&connection).map_err(sql)? {
-            Owner::Us => {}
-            Owner::Nobody => schema::create(&connection).map_err(sql)?,
+            Owner::Us | Owner::Nobody => {}
             Owner::Newer(version) => {
-                let what = format!(
-                    "of a newer keyrot (tables of version {version}, this one knows {})",
-                    schema::VERSION
-                );
+                let known = schema::VERSION;
+                let what = format!("of a newer keyrot (tables of version {version}, this one knows {known})");
                 return Err(not_ours(path, &what));
             }
             Owner::Others => return Err(not_ours(path, "a SQLite database of something else")),
         }
-        let pool = schema::pool(&connection, pool).map_err(sql)?;
+        set_up(&connection).map_err(sql)?;
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(sql)?;
+        if schema::owner(&connection).map_err(sql)? == Owner::Nobody {
+            schema::create(&connection).map_err(sql)?;
+        }
+        let pool = schema::pool(&connection, place.pool, place.new_memory).map_err(sql)?;
         connection.execute_batch("COMMIT").map_err(sql)?;
         Ok(Self { connection, pool, identity: file::identity(path) })
     }
@@ -106,20 +118,16 @@ impl Session {
     }
 }
 
-fn prepare(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(std::time::Duration::ZERO)?; // see patience.rs
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // a commit is safe from the end of the process; the end of the system may cost the last ones
+    // a commit outlives the process; the end of the whole system may cost the last ones
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?; // see checkpoints.rs
-    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-    Ok(connection)
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)
 }
 
 fn check(connection: &Connection) -> rusqlite::Result<()> {
-    let found: String = connection.pragma_query_value(None, "quick_check(1)", |row| row.get(0))?;
+    let found: String = connection.query_one("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if found == "ok" {
         return Ok(());
     }

@@ -5,128 +5,41 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use keyrot_core::books::Home;
-use keyrot_core::{
-    Ask, Candidate, Clock, Disposition, KeyId, LimiterError, LimiterErrorKind, Millis, Reservation, Reserved,
-    Scope, SettleBatch, Settled, Snapshot, books,
-};
-use tokio::sync::{mpsc, oneshot};
+use keyrot_core::{Clock, LimiterError, LimiterErrorKind, Millis, Reservation};
+use tokio::sync::mpsc;
 
 use crate::books::Books;
 use crate::checkpoints::Checkpoints;
-use crate::error::{is_busy, is_damage, sql_error};
+use crate::error::{forgotten, is_busy, is_damage, is_of_file, sql_error};
 use crate::patience::Patience;
-use crate::session::Session;
+use crate::question::{Answer, Question};
+use crate::session::{Place, Session};
 
 /// Questions of one transaction: other processes wait while it lasts.
 const AT_ONCE: usize = 256;
-
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, LimiterError>>;
-
-pub(crate) enum Question {
-    Reserve {
-        candidates: Vec<Candidate>,
-        asks: Vec<Ask>,
-        seen: u64,
-        reply: Reply<Reserved>,
-    },
-    Settle {
-        batch: SettleBatch,
-        reply: Reply<Settled>,
-    },
-    Snapshot {
-        groups: Vec<Candidate>,
-        scopes: Vec<Scope>,
-        keys: Vec<KeyId>,
-        reply: Reply<Snapshot>,
-    },
-    Reset {
-        scope: Scope,
-        reply: Reply<()>,
-    },
-    /// Nobody has waited for the grant of these.
-    GiveBack(Vec<Reservation>),
-}
-
-enum Answer {
-    Reserved(Reserved),
-    Settled(Settled),
-    Snapshot(Snapshot),
-    Done,
-}
-
-impl Question {
-    /// False if it only looks: then it waits for no other writer.
-    fn writes(&self) -> bool {
-        match self {
-            Self::Reserve { candidates, asks, .. } => !candidates.is_empty() && !asks.is_empty(),
-            Self::Snapshot { .. } => false,
-            Self::Settle { .. } | Self::Reset { .. } | Self::GiveBack(_) => true,
-        }
-    }
-
-    /// True if whoever asked has gone, and nothing is lost if he gets no answer.
-    fn is_idle(&self) -> bool {
-        match self {
-            Self::Reserve { reply, .. } => reply.is_closed(),
-            Self::Snapshot { reply, .. } => reply.is_closed(),
-            Self::Settle { .. } | Self::Reset { .. } | Self::GiveBack(_) => false,
-        }
-    }
-
-    fn put(&self, home: &mut Books<'_>, now: Millis) -> Result<Answer, LimiterError> {
-        match self {
-            Self::Reserve { candidates, asks, seen, .. } => {
-                books::reserve(home, now, candidates, asks, *seen).map(Answer::Reserved)
-            }
-            Self::Settle { batch, .. } => books::settle(home, now, batch).map(Answer::Settled),
-            Self::Snapshot { groups, scopes, keys, .. } => {
-                books::snapshot(home, now, groups, scopes, keys).map(Answer::Snapshot)
-            }
-            Self::Reset { scope, .. } => books::reset(home, now, scope).map(|()| Answer::Done),
-            Self::GiveBack(reservations) => {
-                for taken in reservations {
-                    home.known_quota(&taken.group, |record| record.settle(now, taken, Disposition::Release))?;
-                }
-                Ok(Answer::Done)
-            }
-        }
-    }
-
-    /// Tells whoever asked; returns what was taken for somebody who has gone.
-    fn tell(self, answer: Result<Answer, LimiterError>) -> Vec<Reservation> {
-        // whoever has gone needs no answer
-        match (self, answer) {
-            (Self::Reserve { reply, .. }, Ok(Answer::Reserved(reserved))) => {
-                if let Err(Ok(reserved)) = reply.send(Ok(reserved)) {
-                    return reserved.grants.into_iter().map(|grant| grant.reservation).collect();
-                }
-            }
-            (Self::Reserve { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
-            (Self::Settle { reply, .. }, Ok(Answer::Settled(settled))) => drop(reply.send(Ok(settled))),
-            (Self::Settle { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
-            (Self::Snapshot { reply, .. }, Ok(Answer::Snapshot(snapshot))) => drop(reply.send(Ok(snapshot))),
-            (Self::Snapshot { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
-            (Self::Reset { reply, .. }, answer) => drop(reply.send(answer.map(drop))),
-            (_, _) => {}
-        }
-        Vec::new()
-    }
-}
 
 pub(crate) struct Writer {
     path: Arc<Path>,
     pool: String,
     timeout: Duration,
     clock: Arc<dyn Clock>,
+    tells_loss: bool,
     rng: fastrand::Rng,
     session: Option<Session>,
+    /// Of the pool, as the callers know it; `None` until it was opened.
+    memory: Option<i64>,
     checkpoints: Checkpoints,
     reservations: u64,
 }
 
 impl Writer {
-    pub(crate) fn new(path: Arc<Path>, pool: String, timeout: Duration, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        path: Arc<Path>,
+        pool: String,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+        tells_loss: bool,
+    ) -> Self {
         let from_time = clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let seed = from_time as u64 ^ u64::from(std::process::id()).rotate_left(40);
         Self {
@@ -135,8 +48,10 @@ impl Writer {
             pool,
             timeout,
             clock,
+            tells_loss,
             rng: fastrand::Rng::with_seed(seed),
             session: None,
+            memory: None,
             reservations: 0,
         }
     }
@@ -153,26 +68,27 @@ impl Writer {
         }
     }
 
+    /// Answers all of them; returns what was taken for those who have gone meanwhile.
     fn serve(&mut self, batch: &mut Vec<Question>) -> Vec<Reservation> {
         batch.retain(|question| !question.is_idle());
         let mut taken_for_nobody = Vec::new();
         match self.transaction(batch) {
-            // a record that nobody can read spoils the answer of those alone who asked for it
-            Err(error) if error.kind() == LimiterErrorKind::Incompatible && batch.len() > 1 => {
+            Ok(answers) => {
+                for (question, answer) in batch.drain(..).zip(answers) {
+                    taken_for_nobody.append(&mut question.tell(Ok(answer)));
+                }
+            }
+            // what is wrong with one of them is not told to the others
+            Err(error) if error.kind() != LimiterErrorKind::Unavailable && batch.len() > 1 => {
                 for question in batch.drain(..) {
-                    let answer = self.transaction(std::slice::from_ref(&question));
-                    let answer = answer.map(|mut answers| answers.pop().unwrap_or(Answer::Done));
+                    let answers = self.transaction(std::slice::from_ref(&question));
+                    let answer = answers.map(|mut answers| answers.pop().unwrap_or(Answer::Done));
                     taken_for_nobody.append(&mut question.tell(answer));
                 }
             }
             Err(error) => {
                 for question in batch.drain(..) {
                     question.tell(Err(error.clone()));
-                }
-            }
-            Ok(answers) => {
-                for (question, answer) in batch.drain(..).zip(answers) {
-                    taken_for_nobody.append(&mut question.tell(Ok(answer)));
                 }
             }
         }
@@ -205,27 +121,38 @@ impl Writer {
         suspect: bool,
         patience: &mut Patience<'_>,
     ) -> Result<Vec<Answer>, LimiterError> {
-        if self.session.as_ref().is_some_and(|session| !session.is_in_place(&self.path)) {
-            self.session = None;
-        }
-        let session = match self.session.take() {
+        let session = match self.session.take().filter(|session| session.is_in_place(&self.path)) {
             Some(session) => session,
-            None => {
-                let session = Session::open(&self.path, &self.pool, wall(&*self.clock), suspect, patience)?;
-                self.checkpoints.opened();
-                session
-            }
+            None => self.open(suspect, patience)?,
         };
         let writes = batch.iter().any(Question::writes);
         let done = self.book(&session, batch, writes);
-        // a session that cannot even go back is given up
-        if done.is_ok() || session.roll_back().is_ok() {
-            self.session = Some(session);
-        }
+        let is_sound = match &done {
+            Ok(_) => true,
+            Err(error) => (is_busy(error) || !is_of_file(error)) && session.roll_back().is_ok(),
+        };
+        self.session = Some(session).filter(|_| is_sound);
         if writes && done.is_ok() {
             self.checkpoints.committed();
         }
         done
+    }
+
+    fn open(&mut self, suspect: bool, patience: &mut Patience<'_>) -> Result<Session, LimiterError> {
+        let place = Place {
+            path: &self.path,
+            pool: &self.pool,
+            new_memory: self.rng.i64(..),
+            now: wall(&*self.clock),
+        };
+        let session = Session::open(&place, suspect, patience)?;
+        self.checkpoints.opened();
+        let known = *self.memory.get_or_insert(session.pool.memory);
+        if known != session.pool.memory && !self.tells_loss {
+            tracing::warn!(path = %self.path.display(), "the file of limits was made anew: counting begins anew");
+            self.memory = Some(session.pool.memory);
+        }
+        Ok(session)
     }
 
     fn book(
@@ -238,14 +165,23 @@ impl Writer {
         session.begin(writes).map_err(sql)?;
         let now = wall(&*self.clock); // after the lock is ours, so that times follow the order of writers
         let mut books =
-            Books::open(&session.connection, &self.path, session.pool, now, &mut self.reservations)?;
-        let answers: Vec<Answer> =
-            batch.iter().map(|question| question.put(&mut books, now)).collect::<Result<_, _>>()?;
+            Books::open(&session.connection, &self.path, session.pool.id, now, &mut self.reservations)?;
+        let has_forgotten = self.memory != Some(session.pool.memory);
+        let mut answers = Vec::with_capacity(batch.len());
+        for question in batch {
+            if has_forgotten && matches!(question, Question::Reserve { .. }) {
+                return Err(forgotten(&self.path));
+            }
+            answers.push(question.put(&mut books, now)?);
+        }
         if writes {
             books.prune()?;
             books.write_back()?;
         }
         session.commit().map_err(sql)?;
+        if batch.iter().any(|question| matches!(question, Question::Settle { recalls: true, .. })) {
+            self.memory = Some(session.pool.memory);
+        }
         Ok(answers)
     }
 }

@@ -12,6 +12,8 @@ mod redis;
 mod reload;
 mod settings;
 mod single;
+#[cfg(feature = "ratelimit-sqlite")]
+mod sqlite;
 
 pub use keyrot_core::*;
 

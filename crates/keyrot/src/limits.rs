@@ -7,7 +7,7 @@ use keyrot_core::secrecy::SecretString;
 use keyrot_core::{ConfigError, FailurePolicy, Vars};
 
 /// The variables of limits, which are looked at when rotation is on.
-pub(crate) const VARIABLES: [&str; 10] = [
+pub(crate) const VARIABLES: [&str; 11] = [
     "KEYROT_LOCAL_REDIS",
     "KEYROT_POOL",
     "KEYROT_PROCESSES",
@@ -18,6 +18,7 @@ pub(crate) const VARIABLES: [&str; 10] = [
     "KEYROT_REDIS_PREFIX",
     "KEYROT_REDIS_TIMEOUT",
     "KEYROT_REDIS_SENTINEL_PASSWORD",
+    "KEYROT_STATE",
 ];
 
 /// Where `REDIS_URL` says that limits are counted.
@@ -32,9 +33,26 @@ pub(crate) enum Where {
     Embedded,
 }
 
+/// Where limits are counted if not in Redis: what `KEYROT_STATE` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It is not set, nor does the program name a place of its own.
+    Unnamed,
+    /// It is [`IN_PROCESS`].
+    InProcess,
+    /// It is set.
+    Named(PathBuf),
+    /// It is not set: where the program keeps it.
+    Default(PathBuf),
+}
+
+/// Asks for counts in the process where a file is the default.
+const IN_PROCESS: &str = ":memory:";
+
 #[derive(Clone, Debug)]
 #[cfg_attr(not(feature = "ratelimit-redis"), expect(dead_code, reason = "read by a build that has Redis"))]
 pub(crate) struct LimitSettings {
+    pub(crate) state: State,
     pub(crate) place: Where,
     pub(crate) failure: FailurePolicy,
     pub(crate) processes: u32,
@@ -91,7 +109,18 @@ impl LimitSettings {
                 default
             }
         };
+        let state = match vars.text("KEYROT_STATE") {
+            None => State::Unnamed,
+            Some(IN_PROCESS) => State::InProcess,
+            Some(path) => State::Named(path.into()),
+        };
+        if cfg!(not(feature = "ratelimit-sqlite")) && matches!(state, State::Named(_)) {
+            let text = "KEYROT_STATE names a file for limits, which this build has no support for: it is the feature \
+                        ratelimit-sqlite; remove the variable to count in this process";
+            problems.push(text.to_owned());
+        }
         Self {
+            state,
             place,
             failure,
             processes,

@@ -121,7 +121,7 @@ impl Settings {
         }
         #[expect(clippy::disallowed_methods, reason = "a number that tells this process from others")]
         let me = fastrand::Rng::new().u64(1..);
-        let opening: BoxFuture<'_, _> = Box::pin(self.limits().open(clock, me));
+        let opening: BoxFuture<'_, _> = Box::pin(self.limits().open(self.keys_path(), clock, me));
         opening.await
     }
 

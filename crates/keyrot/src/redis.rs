@@ -83,7 +83,8 @@ fn guarded(
     let guarded =
         Arc::new(GuardedLimiter::new(Arc::new(limiter), settings.failure, clock, settings.processes, me));
     let limiter: Arc<dyn RateLimiter> = Arc::clone(&guarded) as _;
-    Chosen { limiter: Some(limiter), guarded: Some(guarded), notices, description }
+    let where_counted = "counted in Redis".to_owned();
+    Chosen { limiter: Some(limiter), guarded: Some(guarded), notices, where_counted, description }
 }
 
 fn options(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use keyrot_core::{Backoff, ConfigError, ModelName, SecretCache, StoreTimeouts, Vars};
 
 use crate::environment::Environment;
-use crate::limits::{LimitSettings, VARIABLES};
+use crate::limits::{LimitSettings, State, VARIABLES};
 use crate::nearest::nearest;
 
 /// The model when neither the caller nor `KEYROT_MODEL` names one and rotation is off. A moving name: the provider
@@ -110,6 +110,17 @@ impl Settings {
     #[must_use]
     pub fn keys_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.several.keys_file = path.into();
+        self
+    }
+
+    /// Counts limits in this file where `REDIS_URL` and `KEYROT_STATE` say nothing: for a program whose runs are
+    /// short. Has no effect in a build without the feature `ratelimit-sqlite`.
+    #[must_use]
+    pub fn default_state(mut self, path: impl Into<PathBuf>) -> Self {
+        let state = &mut self.several.limits.state;
+        if *state == State::Unnamed {
+            *state = State::Default(path.into());
+        }
         self
     }
 

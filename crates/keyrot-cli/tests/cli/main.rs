@@ -14,6 +14,7 @@ mod leaks;
 mod place;
 mod rotating;
 mod secrets;
+mod sharing;
 mod stopping;
 mod typing;
 mod vault;

@@ -1,0 +1,281 @@
+//! Commits beside a bare loop on the same disk, and reservations of several processes at once.
+//! `cargo xtask bench sqlite` prints the tables that docs/performance.md shows.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a report for people about real time; it ends at the first surprise"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keyrot_core::{
+    Ask, Candidate, Disposition, Group, KeyId, Limits, RateLimiter, Reservation, SettleBatch, Settlement,
+    Tally,
+};
+use keyrot_ratelimit_sqlite::{SqliteLimiter, SqliteOptions};
+use rusqlite::{Connection, params};
+
+/// Ratios are the median of so many rounds, in which all are measured in turn.
+const ROUNDS: usize = 7;
+const COMMITS: u32 = 3_000;
+const GROUPS: usize = 20;
+const TASKS: usize = 8;
+const FOR: Duration = Duration::from_secs(5);
+/// Set in the processes that this bench starts: the file, and which of them it is.
+const WORKER: &str = "WORKER_OF_BENCH";
+
+fn main() {
+    if let Ok(role) = std::env::var(WORKER) {
+        return work(&role);
+    }
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    if "sqlite".contains(&filter) {
+        commits();
+        processes();
+    }
+}
+
+/// One call after the other: each is a commit, with the way to the writer's thread and back.
+fn commits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bare = bare(&folder.path().join("bare.db"));
+    let limiter = limiter(&folder.path().join("state.db"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let (mut alone, mut reserved, mut settled, mut together) = (vec![], vec![], vec![], vec![]);
+    let mut caller = Caller::new(limiter.clone(), 1);
+    for _ in 0..ROUNDS {
+        alone.push(per_second(COMMITS, || {
+            for number in 0..COMMITS {
+                update(&bare, number);
+            }
+        }));
+        let mut taken = Vec::new();
+        reserved.push(per_second(COMMITS, || {
+            taken = runtime.block_on(async {
+                let mut taken = Vec::new();
+                while taken.len() < COMMITS as usize {
+                    taken.extend(caller.reserve().await);
+                    if taken.len() == 1 {
+                        caller.settle(taken[0].clone()).await; // the group is proven
+                    }
+                }
+                taken
+            });
+        }));
+        settled.push(per_second(COMMITS, || {
+            runtime.block_on(async {
+                for taken in taken.drain(..) {
+                    caller.settle(taken).await;
+                }
+            });
+        }));
+        together.push(per_second(COMMITS * 8, || {
+            runtime.block_on(async {
+                let tasks = (0..64).map(|task| pairs(limiter.clone(), 100 + task, COMMITS as usize * 4 / 64));
+                let local = tokio::task::LocalSet::new();
+                for task in tasks {
+                    local.spawn_local(task);
+                }
+                local.await;
+            });
+        }));
+    }
+    let [alone, reserved, settled, together] = [alone, reserved, settled, together].map(median);
+    println!("| one process, a second | operations | beside the bare loop |\n|---|---|---|");
+    println!("| `BEGIN IMMEDIATE; UPDATE; COMMIT`, nothing else | {alone:.0} | 1 |");
+    for (what, rate) in [
+        ("reserve, one after the other", reserved),
+        ("settle, one after the other", settled),
+        ("reserve and settle, 64 callers", together),
+    ] {
+        println!("| {what} | {rate:.0} | {:.2} |", rate / alone);
+    }
+}
+
+/// Several processes at once, first each with the bare loop and SQLite's own way of waiting.
+fn processes() {
+    println!("\n| processes | what each does | a second, all of them | longest, ms | p99, ms |");
+    println!("|---|---|---|---|---|");
+    for (count, kind, what) in [
+        (2, "bare", "a bare loop, waiting as SQLite does"),
+        (4, "bare", "a bare loop, waiting as SQLite does"),
+        (1, "limiter", "8 callers: reserve + settle, times of reserve"),
+        (2, "limiter", "8 callers: reserve + settle, times of reserve"),
+        (4, "limiter", "8 callers: reserve + settle, times of reserve"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.db");
+        let own = std::env::current_exe().expect("this program");
+        if kind == "bare" {
+            drop(bare(&path));
+        }
+        let start = |number: usize| {
+            let role = format!("{}|{kind}|{number}", path.display());
+            Command::new(&own).env(WORKER, role).stdout(Stdio::piped()).spawn().expect("a process")
+        };
+        let workers: Vec<_> = (0..count).map(start).collect();
+        let (mut done, mut longest, mut worst) = (0.0, 0.0_f64, 0.0_f64);
+        for worker in workers {
+            let output = worker.wait_with_output().expect("a worker that ends");
+            let text = String::from_utf8(output.stdout).expect("a report");
+            let mut numbers = text.split_whitespace().map(|number| number.parse::<f64>().expect("a number"));
+            done += numbers.next().expect("a count");
+            longest = longest.max(numbers.next().expect("the longest"));
+            worst = worst.max(numbers.next().expect("p99"));
+        }
+        println!("| {count} | {what} | {:.0} | {longest:.1} | {worst:.1} |", done / FOR.as_secs_f64());
+    }
+}
+
+/// One of several processes: as much as it can.
+fn work(role: &str) {
+    let role: Vec<&str> = role.split('|').collect();
+    let (path, number) = (Path::new(role[0]), role[2].parse().expect("a number"));
+    let mut waits = match role[1] {
+        "bare" => update_for(path),
+        _ => call_for(path, number),
+    };
+    waits.sort_unstable();
+    let ms = |wait: Duration| wait.as_secs_f64() * 1000.0;
+    let (longest, p99) = (waits[waits.len() - 1], waits[waits.len() * 99 / 100]);
+    println!("{} {} {}", waits.len(), ms(longest), ms(p99));
+}
+
+fn update_for(path: &Path) -> Vec<Duration> {
+    let connection = Connection::open(path).expect("a file");
+    connection.pragma_update(None, "synchronous", "NORMAL").expect("a choice");
+    connection.busy_timeout(Duration::from_secs(30)).expect("a way of waiting");
+    let end = Instant::now() + FOR;
+    let mut waits = Vec::new();
+    while Instant::now() < end {
+        let before = Instant::now();
+        update(&connection, waits.len() as u32);
+        waits.push(before.elapsed());
+    }
+    waits
+}
+
+fn call_for(path: &Path, number: u64) -> Vec<Duration> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let limiter = limiter(path);
+    let end = Instant::now() + FOR;
+    runtime.block_on(async {
+        let one = |task: usize| {
+            let mut caller = Caller::new(limiter.clone(), 1000 * (number + 1) + task as u64);
+            tokio::spawn(async move {
+                let mut waits = Vec::new();
+                while Instant::now() < end {
+                    let before = Instant::now();
+                    let taken = caller.reserve().await;
+                    waits.push(before.elapsed());
+                    if let Some(taken) = taken {
+                        caller.settle(taken).await;
+                    }
+                }
+                waits
+            })
+        };
+        let tasks: Vec<_> = (0..TASKS).map(one).collect();
+        let mut waits = Vec::new();
+        for task in tasks {
+            waits.extend(task.await.expect("a task that ends"));
+        }
+        waits
+    })
+}
+
+async fn pairs(limiter: SqliteLimiter, epoch: u64, count: usize) {
+    let mut caller = Caller::new(limiter, epoch);
+    let mut done = 0;
+    while done < count {
+        if let Some(taken) = caller.reserve().await {
+            caller.settle(taken).await;
+            done += 1;
+        }
+    }
+}
+
+struct Caller {
+    limiter: SqliteLimiter,
+    groups: Vec<Candidate>,
+    epoch: u64,
+    batches: u64,
+}
+
+impl Caller {
+    fn new(limiter: SqliteLimiter, epoch: u64) -> Self {
+        let candidate = |number: usize| {
+            let group =
+                Group { project: format!("p{number}").as_str().into(), model: "gemini-2.5-flash".into() };
+            let key = KeyId::parse(&format!("flash_{number}")).expect("an id");
+            Candidate { group: Arc::new(group), limits: Limits::default(), key }
+        };
+        Self { limiter, groups: (0..GROUPS).map(candidate).collect(), epoch, batches: 0 }
+    }
+
+    /// `None` while the group proves itself.
+    async fn reserve(&mut self) -> Option<Reservation> {
+        let of = &self.groups[(self.epoch + self.batches) as usize % GROUPS];
+        let ask = Ask { tokens: 1000, probe_ttl: Duration::from_secs(1) };
+        let reply = self.limiter.reserve(std::slice::from_ref(of), &[ask], 0).await.expect("an answer");
+        reply.grants.into_iter().next().map(|grant| grant.reservation)
+    }
+
+    async fn settle(&mut self, taken: Reservation) {
+        self.batches += 1;
+        let key = self.groups[(self.epoch + self.batches) as usize % GROUPS].key.clone();
+        let tally = Tally { key, used_at: taken.taken_at, successes: 1, errors: 0, abandoned: 0 };
+        let disposition = Disposition::Sent { input_tokens: Some(900), proven: true };
+        let settlement = Settlement { reservation: taken, disposition };
+        let batch = SettleBatch {
+            epoch: self.epoch,
+            number: self.batches,
+            settlements: vec![settlement],
+            tallies: vec![tally],
+            ..SettleBatch::default()
+        };
+        self.limiter.settle(batch).await.expect("an answer");
+    }
+}
+
+fn limiter(path: &Path) -> SqliteLimiter {
+    SqliteOptions::new(PathBuf::from(path)).limiter().expect("a limiter")
+}
+
+fn bare(path: &Path) -> Connection {
+    let connection = Connection::open(path).expect("a file");
+    connection.pragma_update(None, "journal_mode", "WAL").expect("a log");
+    connection.pragma_update(None, "synchronous", "NORMAL").expect("a choice");
+    let table = "CREATE TABLE t (name TEXT PRIMARY KEY, bytes BLOB) WITHOUT ROWID";
+    connection.execute_batch(table).expect("a table");
+    for group in 0..GROUPS {
+        let row = params![format!("p{group}"), [0_u8; 400]];
+        connection.execute("INSERT INTO t VALUES (?1, ?2)", row).expect("a row");
+    }
+    connection
+}
+
+fn update(connection: &Connection, number: u32) {
+    let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+    run("BEGIN IMMEDIATE").expect("a lock");
+    let bytes = [number as u8; 400];
+    let name = format!("p{}", number as usize % GROUPS);
+    let update = "UPDATE t SET bytes = ?1 WHERE name = ?2";
+    connection.prepare_cached(update).and_then(|mut one| one.execute(params![bytes, name])).expect("a row");
+    run("COMMIT").expect("a commit");
+}
+
+fn per_second(count: u32, run: impl FnOnce()) -> f64 {
+    let before = Instant::now();
+    run();
+    f64::from(count) / before.elapsed().as_secs_f64()
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
