@@ -35,6 +35,7 @@ mod limiter_error;
 mod local_limiter;
 mod map;
 mod memory_store;
+mod offer;
 mod outcome;
 mod pace;
 mod plan;
