@@ -220,7 +220,12 @@ impl OwnBooks {
         Refusal { not_before: Some(first_minute.unwrap_or(now + TRY_AGAIN)), reason, ..refusal }
     }
 
-    /// Everything is booked there now.
+    /// Something was granted here that the limiter does not know.
+    pub(crate) fn has_away(&self) -> bool {
+        !self.away.groups.is_empty()
+    }
+
+    /// It is on its way to the limiter now.
     pub(crate) fn forget_away(&mut self) {
         self.away = Books::default();
     }

@@ -20,10 +20,8 @@ use crate::outcome::Scope;
 
 /// A limiter that is away is tried again after this time.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
-/// A report waits for the limiter at most so long; what became of it is found out later.
-const REPORT_WAITS: Duration = Duration::from_millis(20);
-/// Reports that are kept for a limiter that is away; the oldest go first.
-pub(crate) const KEPT_REPORTS: usize = 4096;
+/// A caller who has waited for one answer of the limiter waits so long for all that follows from it.
+const REST_WAITS: Duration = Duration::from_millis(80);
 
 /// Guards a limiter that many processes share: while it cannot be reached its [`FailurePolicy`] holds,
 /// and when it is back it is told what was granted meanwhile before anything else is asked of it.
@@ -55,10 +53,12 @@ pub(crate) struct State {
     /// Until then nobody takes more than his part, by the limiter's time.
     pub(crate) sharing_until: Millis,
     /// What is added to generations, so that they never go back when their source changes.
-    base: u64,
+    pub(crate) base: u64,
     handed: u64,
     pub(crate) reports: VecDeque<SettleBatch>,
-    /// How often the limiter was told everything.
+    /// What the limiter was told without an answer, and whether that was everything: it may have arrived.
+    pub(crate) untold: Option<(bool, SettleBatch)>,
+    /// How often the limiter was told something.
     pub(crate) told: u64,
     /// It has answered once.
     was_there: bool,
@@ -91,6 +91,7 @@ impl GuardedLimiter {
             base: 0,
             handed: 0,
             reports: VecDeque::new(),
+            untold: None,
             told: 0,
             was_there: false,
         };
@@ -142,7 +143,7 @@ impl GuardedLimiter {
     }
 
     /// True for one caller, when it is time.
-    fn may_try(&self) -> bool {
+    pub(crate) fn may_try(&self) -> bool {
         let now = self.clock.now();
         let mut state = self.lock();
         let due = state.away.is_some_and(|at| at <= now);
@@ -152,31 +153,50 @@ impl GuardedLimiter {
         due
     }
 
-    async fn reserve_there(
+    pub(crate) async fn reserve_there(
         &self,
         candidates: &[Candidate],
         asks: &[Ask],
         seen: u64,
     ) -> Result<Reserved, LimiterError> {
-        for last in [false, true] {
-            let (told, seen_there) = {
-                let state = self.lock();
-                (state.told, seen.saturating_sub(state.base))
-            };
-            match self.ask_there(candidates, asks, seen_there).await {
-                Ok(mut reply) => {
-                    self.note_time(reply.now);
-                    let mut state = self.lock();
-                    state.was_there = true;
-                    state.own.note_changes(reply.now, &reply.changed)?;
-                    reply.generation = state.hand_out(reply.generation, seen);
-                    return Ok(reply);
-                }
-                Err(error) if error.kind() == LimiterErrorKind::Forgot && !last => self.remind(told).await?,
-                Err(error) => return Err(error),
+        let told = self.lock().told;
+        match self.grant_there(candidates, asks, seen).await {
+            Err(error) if error.kind() == LimiterErrorKind::Forgot => {
+                let rest = async {
+                    self.remind(told).await?;
+                    self.grant_there(candidates, asks, seen).await
+                };
+                self.briefly(rest).await
             }
+            answer => answer,
         }
-        Err(LimiterError::new(LimiterErrorKind::Unavailable, "the limiter keeps losing its memory"))
+    }
+
+    async fn grant_there(
+        &self,
+        candidates: &[Candidate],
+        asks: &[Ask],
+        seen: u64,
+    ) -> Result<Reserved, LimiterError> {
+        let seen_there = seen.saturating_sub(self.lock().base);
+        let mut reply = self.ask_there(candidates, asks, seen_there).await?;
+        self.note_time(reply.now);
+        let mut state = self.lock();
+        state.was_there = true;
+        state.own.note_changes(reply.now, &reply.changed)?;
+        reply.generation = state.hand_out(reply.generation, seen);
+        Ok(reply)
+    }
+
+    /// What follows from an answer that a caller has waited for already: he does not wait as long again.
+    pub(crate) async fn briefly<T>(
+        &self,
+        rest: impl Future<Output = Result<T, LimiterError>>,
+    ) -> Result<T, LimiterError> {
+        tokio::time::timeout(REST_WAITS, rest).await.unwrap_or_else(|_| {
+            let text = "the limiter answers, but too slowly to be told what it does not know";
+            Err(LimiterError::new(LimiterErrorKind::Unavailable, text))
+        })
     }
 
     /// Leaves out whom this process has no part of any more, while only parts may be taken.
@@ -260,42 +280,6 @@ impl GuardedLimiter {
         reply.generation = state.hand_out(reply.generation, seen);
         Ok(reply)
     }
-
-    /// Tells the limiter, but does not let the caller wait for it.
-    async fn settle_there(&self, batch: &SettleBatch) -> Option<Settled> {
-        let (base, seen) = {
-            let state = self.lock();
-            (state.base, batch.seen.saturating_sub(state.base))
-        };
-        let mut theirs = SettleBatch { seen, ..batch.clone() };
-        theirs.settlements.retain(|settlement| settlement.reservation.home == THERE);
-        let answer = tokio::time::timeout(REPORT_WAITS, self.limiter.settle(theirs.clone())).await;
-        match answer {
-            Ok(Ok(settled)) => {
-                self.note_time(settled.now);
-                let mut state = self.lock();
-                if state.base != base {
-                    return None;
-                }
-                let _ = state.own.note_changes(settled.now, &settled.changed);
-                let generation = state.hand_out(settled.generation, batch.seen);
-                return Some(Settled { generation, ..settled });
-            }
-            Ok(Err(error)) if error.is_transient() => self.lost(&error),
-            Ok(Err(error)) => tracing::warn!(%error, "a call could not be settled"),
-            Err(_) => {}
-        }
-        self.keep(theirs);
-        None
-    }
-
-    fn keep(&self, report: SettleBatch) {
-        let mut state = self.lock();
-        if state.reports.len() == KEPT_REPORTS {
-            state.reports.pop_front();
-        }
-        state.reports.push_back(report);
-    }
 }
 
 impl State {
@@ -304,7 +288,7 @@ impl State {
         self.base = self.handed + 1;
     }
 
-    fn hand_out(&mut self, generation: u64, seen: u64) -> u64 {
+    pub(crate) fn hand_out(&mut self, generation: u64, seen: u64) -> u64 {
         self.handed = self.handed.max(self.base.saturating_add(generation)).max(seen);
         self.base.saturating_add(generation).max(seen)
     }
@@ -318,10 +302,15 @@ impl RateLimiter for GuardedLimiter {
         asks: &[Ask],
         seen: u64,
     ) -> Result<Reserved, LimiterError> {
-        if self.is_away() && !(self.may_try() && self.try_to_return().await) {
-            return self.reserve_here(candidates, asks, seen, None);
-        }
-        match self.reserve_there(candidates, asks, seen).await {
+        let answer = if self.is_away() {
+            match self.return_and_reserve(candidates, asks, seen).await {
+                Some(answer) => answer,
+                None => return self.reserve_here(candidates, asks, seen, None),
+            }
+        } else {
+            self.reserve_there(candidates, asks, seen).await
+        };
+        match answer {
             Err(error) if error.is_transient() => {
                 self.lost(&error);
                 self.reserve_here(candidates, asks, seen, Some(error))

@@ -2,118 +2,21 @@
 //! it is not, and what it is told when it is back.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use keyrot_core::{
     Ask, Candidate, Disposition, FailurePolicy, Group, GuardedLimiter, KeyId, LimiterError, LimiterErrorKind,
-    Limits, LocalLimiter, ManualClock, Millis, RateLimiter, Reason, Reserved, Scope, SettleBatch, Settled,
-    Settlement, Snapshot, Span, Tally, Verdict,
+    Limits, ManualClock, Millis, RateLimiter, Reason, Reserved, Scope, SettleBatch, Settled, Settlement,
+    Snapshot, Span, Tally, Verdict,
 };
 use keyrot_testkit::rate_limiter::LimiterHarness;
 
-/// 2026-01-05T12:00:00Z.
-const START: Millis = 1_767_614_400_000;
+mod server;
 
-/// A server: it can be away, and lose its memory.
-#[derive(Clone, Debug)]
-struct Server {
-    clock: ManualClock,
-    limiter: Arc<Mutex<LocalLimiter>>,
-    /// Changes when the memory is lost.
-    memory: Arc<AtomicU64>,
-    away: Arc<AtomicBool>,
-    processes: u32,
-}
-
-impl Server {
-    fn new(processes: u32) -> Self {
-        let clock = ManualClock::default();
-        clock.set_wall(UNIX_EPOCH + Duration::from_millis(START));
-        let limiter = Arc::new(Mutex::new(LocalLimiter::new(Arc::new(clock.clone()))));
-        Self { clock, limiter, memory: Arc::new(AtomicU64::new(1)), away: Arc::default(), processes }
-    }
-
-    fn lose_memory(&self) {
-        *self.limiter.lock().unwrap() = LocalLimiter::new(Arc::new(self.clock.clone()));
-        self.memory.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn be_away(&self, away: bool) {
-        self.away.store(away, Ordering::SeqCst);
-    }
-
-    fn advance(&self, millis: u64) {
-        self.clock.advance(Duration::from_millis(millis));
-    }
-
-    fn limiter(&self) -> LocalLimiter {
-        self.limiter.lock().unwrap().clone()
-    }
-
-    fn guarded(&self, policy: FailurePolicy, me: u64) -> GuardedLimiter {
-        let client = Client { server: self.clone(), known: AtomicU64::new(0) };
-        GuardedLimiter::new(Arc::new(client), policy, Arc::new(self.clock.clone()), self.processes, me)
-    }
-
-    async fn requests(&self, of: &Candidate) -> (u32, u32) {
-        let usage = self.limiter().snapshot(std::slice::from_ref(of), &[], &[]).await.unwrap().groups[0];
-        (usage.minute_requests, usage.day_requests)
-    }
-}
-
-/// One process's way to the server.
-#[derive(Debug)]
-struct Client {
-    server: Server,
-    known: AtomicU64,
-}
-
-impl Client {
-    fn limiter(&self) -> Result<LocalLimiter, LimiterError> {
-        match self.server.away.load(Ordering::SeqCst) {
-            true => Err(LimiterError::new(LimiterErrorKind::Unavailable, "the server is away")),
-            false => Ok(self.server.limiter()),
-        }
-    }
-}
-
-#[async_trait]
-impl RateLimiter for Client {
-    async fn reserve(&self, of: &[Candidate], asks: &[Ask], seen: u64) -> Result<Reserved, LimiterError> {
-        let limiter = self.limiter()?;
-        let memory = self.server.memory.load(Ordering::SeqCst);
-        let known = self.known.compare_exchange(0, memory, Ordering::SeqCst, Ordering::SeqCst);
-        if known.is_err_and(|known| known != memory) {
-            return Err(LimiterError::new(LimiterErrorKind::Forgot, "the server has lost its memory"));
-        }
-        limiter.reserve(of, asks, seen).await
-    }
-
-    async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
-        self.limiter()?.settle(batch).await
-    }
-
-    async fn snapshot(&self, a: &[Candidate], b: &[Scope], c: &[KeyId]) -> Result<Snapshot, LimiterError> {
-        self.limiter()?.snapshot(a, b, c).await
-    }
-
-    async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
-        self.limiter()?.reset(scope).await
-    }
-
-    async fn recall(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
-        let settled = self.limiter()?.settle(batch).await?;
-        self.known.store(self.server.memory.load(Ordering::SeqCst), Ordering::SeqCst);
-        Ok(settled)
-    }
-
-    async fn processes(&self, _me: u64) -> Result<u32, LimiterError> {
-        self.limiter().map(|_| self.server.processes)
-    }
-}
+use crate::server::{Hears, START, Server};
 
 struct Guarded(Server, AtomicU64);
 
@@ -157,8 +60,12 @@ async fn ask(limiter: &GuardedLimiter, of: &Candidate, seen: &mut u64) -> Result
 
 /// Takes what there is; each call succeeds at once.
 async fn take_all(limiter: &GuardedLimiter, of: &Candidate, seen: &mut u64, batches: &mut u64) -> u32 {
+    take(500, limiter, of, seen, batches).await
+}
+
+async fn take(most: u32, limiter: &GuardedLimiter, of: &Candidate, seen: &mut u64, batches: &mut u64) -> u32 {
     let mut granted = 0;
-    while granted < 500 {
+    while granted < most {
         let Some(grant) = ask(limiter, of, seen).await.unwrap().grants.pop() else { break };
         granted += 1;
         let disposition = Disposition::Sent { input_tokens: None, proven: true };
@@ -274,6 +181,65 @@ async fn a_limiter_that_has_lost_its_memory_is_told_before_anything_is_granted()
     server.advance(60_000);
     assert_eq!(take_all(&limiter, &of, &mut seen, &mut batches).await, 10);
     assert_eq!(server.requests(&of).await.1, 20);
+}
+
+#[tokio::test]
+async fn what_was_told_without_an_answer_is_not_counted_twice() {
+    for forgets in [false, true] {
+        let server = Server::new(1);
+        let (limiter, of) = (server.guarded(FailurePolicy::Open, 1), rpm(20));
+        let (mut seen, mut batches) = (0, 0);
+        assert_eq!(take(1, &limiter, &of, &mut seen, &mut batches).await, 1);
+        server.be_away(true);
+        assert_eq!(take(5, &limiter, &of, &mut seen, &mut batches).await, 5);
+        server.be_away(false);
+        if forgets {
+            server.lose_memory();
+        }
+        server.hears(Hears::ButItsAnswerIsLost);
+        for _ in 0..3 {
+            server.advance(600);
+            limiter.tend().await;
+            assert_eq!(limiter.mode().degraded, Some("open"));
+            assert_eq!(take(1, &limiter, &of, &mut seen, &mut batches).await, 1);
+        }
+        server.hears(Hears::AndAnswers);
+        server.advance(600);
+        limiter.tend().await;
+        assert_eq!(limiter.mode().degraded, None);
+        assert_eq!(server.requests(&of).await, (9, 9), "1, 5 and 3; lost its memory: {forgets}");
+        assert_eq!(take_all(&limiter, &of, &mut seen, &mut batches).await, 11);
+    }
+}
+
+#[tokio::test]
+async fn a_caller_does_not_wait_until_the_limiter_was_told_everything() {
+    for forgets in [false, true] {
+        let server = Server::new(1);
+        let (limiter, of) = (server.guarded(FailurePolicy::Open, 1), rpm(20));
+        let mut seen = 0;
+        ask(&limiter, &of, &mut seen).await.unwrap();
+        if forgets {
+            server.lose_memory();
+        } else {
+            server.be_away(true);
+            ask(&limiter, &of, &mut seen).await.unwrap();
+            server.be_away(false);
+            server.advance(600);
+        }
+        server.hears(Hears::Nothing);
+        let within = Duration::from_secs(20);
+        let asked = tokio::time::timeout(within, ask(&limiter, &of, &mut seen)).await.unwrap().unwrap();
+        assert_eq!((asked.grants.len(), limiter.mode().degraded), (1, Some("open")));
+        // and while somebody else is at it nobody waits at all
+        server.advance(600);
+        let mut tending = Box::pin(limiter.tend());
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(tending.as_mut().poll(context)));
+        assert!(polled.await.is_pending());
+        let mut asking = Box::pin(ask(&limiter, &of, &mut seen));
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(asking.as_mut().poll(context)));
+        assert!(polled.await.is_ready());
+    }
 }
 
 fn block(scope: &Scope, since: Millis) -> Verdict {
