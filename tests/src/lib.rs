@@ -9,6 +9,7 @@ pub mod docs;
 mod docs_examples;
 pub mod docs_shell;
 pub mod four_keys;
+pub mod limit_run;
 pub mod over_http;
 pub mod record;
 pub mod utilisation;

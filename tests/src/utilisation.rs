@@ -65,7 +65,9 @@ impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let window = match self.case.window {
             Window::Fixed { phase_ms } => format!("fixed minute, phase {:.3} s", phase_ms as f64 / 1000.0),
+            Window::FromFirst => "minute from the first call".to_owned(),
             Window::Sliding => "sliding minute".to_owned(),
+            Window::TwoMinutes => "two minutes, weighed".to_owned(),
             Window::Bucket { burst } => format!("bucket, burst {burst} L"),
         };
         let start = match self.case.start {
@@ -80,7 +82,7 @@ impl std::fmt::Display for Figures {
 /// The kinds of window that a pool must serve without a refusal.
 pub fn windows() -> Vec<Window> {
     let phases = [0, 13_700, 30_000, 47_300, 59_999].map(|phase_ms| Window::Fixed { phase_ms });
-    phases.into_iter().chain([Window::Sliding, Window::Bucket { burst: 1.0 }]).collect()
+    phases.into_iter().chain([Window::FromFirst, Window::Sliding, Window::Bucket { burst: 1.0 }]).collect()
 }
 
 /// Runs twice as many callers as all limits together admit at once, for [`MINUTES`] of virtual time.

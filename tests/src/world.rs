@@ -243,13 +243,13 @@ fn cut_off() -> Outcome {
     Outcome::new(Blame::Service, Effect::Transient, "the connection was cut")
 }
 
-fn wall_ms(clock: &ManualClock) -> u64 {
+pub(crate) fn wall_ms(clock: &ManualClock) -> u64 {
     let since = clock.wall().duration_since(UNIX_EPOCH).expect("a time after 1970");
     u64::try_from(since.as_millis()).expect("a time that fits")
 }
 
 /// A standard normal number (Box and Muller).
-fn normal(rng: &mut Rng) -> f64 {
+pub(crate) fn normal(rng: &mut Rng) -> f64 {
     let radius = (-2.0 * (1.0 - rng.f64()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.f64()).cos()
 }

@@ -18,8 +18,13 @@ pub enum Window {
         #[serde(default)]
         phase_ms: u64,
     },
+    /// Minutes that begin with a call: the first one after the last minute was over.
+    FromFirst,
     /// What was granted less than 60 s ago counts.
     Sliding,
+    /// An estimate of the sliding minute from two counts: that of this full minute, and that of the one before, of which
+    /// the part still counts that a sliding minute would cover.
+    TwoMinutes,
     /// A bucket that holds `burst` minutes' worth of quota, starts full and refills evenly.
     Bucket {
         /// Size as a share of the limit per minute: 1.0 (default) holds a whole minute's quota, 0.1 a tenth. At
@@ -54,9 +59,18 @@ enum Books {
         minute: u64,
         used: u64,
     },
+    FromFirst {
+        began_ms: u64,
+        used: u64,
+    },
     Sliding {
         granted: VecDeque<(u64, u64)>,
         used: u64,
+    },
+    TwoMinutes {
+        minute: u64,
+        used: u64,
+        used_before: u64,
     },
     /// Content in units of 1/60 000 of a quota unit, so that a millisecond refills exactly `limit` of them.
     Bucket {
@@ -71,6 +85,8 @@ impl Meter {
     pub(crate) fn new(window: Window, limit: u64, smallest: u64) -> Self {
         let books = match window {
             Window::Fixed { phase_ms } => Books::Fixed { phase_ms: phase_ms % MINUTE_MS, minute: 0, used: 0 },
+            Window::FromFirst => Books::FromFirst { began_ms: 0, used: 0 },
+            Window::TwoMinutes => Books::TwoMinutes { minute: 0, used: 0, used_before: 0 },
             Window::Sliding => Books::Sliding { granted: VecDeque::new(), used: 0 },
             Window::Bucket { burst } => {
                 let holds = ((limit as f64 * burst) as u64).max(smallest);
@@ -97,6 +113,27 @@ impl Meter {
                 }
                 (amount <= self.limit).then(|| (minute + 1) * MINUTE_MS - (MINUTE_MS - phase_ms))
             }
+            Books::FromFirst { began_ms, used } => {
+                if used + amount <= self.limit {
+                    return Some(now_ms);
+                }
+                (amount <= self.limit).then_some(began_ms + MINUTE_MS)
+            }
+            Books::TwoMinutes { minute, used, used_before } => {
+                let fits_after = |before: u64, amount: u64| -> Option<u64> {
+                    let left = self.limit.checked_sub(amount)?;
+                    Some(
+                        MINUTE_MS
+                            - (left * MINUTE_MS).checked_div(before).unwrap_or(MINUTE_MS).min(MINUTE_MS),
+                    )
+                };
+                let begins = minute * MINUTE_MS;
+                match fits_after(*used_before, used + amount) {
+                    // at the very end nothing of the minute before counts: that is the next minute
+                    Some(after) if after < MINUTE_MS => Some(now_ms.max(begins + after)),
+                    _ => Some(begins + MINUTE_MS + fits_after(*used, amount)?),
+                }
+            }
             Books::Sliding { granted, used } => {
                 let mut left = *used;
                 if left + amount <= self.limit {
@@ -122,7 +159,13 @@ impl Meter {
     pub(crate) fn charge(&mut self, now_ms: u64, amount: u64) {
         self.roll(now_ms);
         match &mut self.books {
-            Books::Fixed { used, .. } => *used += amount,
+            Books::Fixed { used, .. } | Books::TwoMinutes { used, .. } => *used += amount,
+            Books::FromFirst { began_ms, used } => {
+                if *used == 0 {
+                    *began_ms = now_ms;
+                }
+                *used += amount;
+            }
             Books::Sliding { granted, used } => {
                 *used += amount;
                 granted.push_back((now_ms, amount));
@@ -135,7 +178,11 @@ impl Meter {
     pub(crate) fn used(&mut self, now_ms: u64) -> u64 {
         self.roll(now_ms);
         match &self.books {
-            Books::Fixed { used, .. } | Books::Sliding { used, .. } => *used,
+            Books::Fixed { used, .. } | Books::FromFirst { used, .. } | Books::Sliding { used, .. } => *used,
+            Books::TwoMinutes { minute, used, used_before } => {
+                let left_ms = (minute + 1) * MINUTE_MS - now_ms;
+                used + (used_before * left_ms).div_ceil(MINUTE_MS)
+            }
             Books::Bucket { capacity, level, .. } => (capacity - level).div_ceil(MINUTE_MS),
         }
     }
@@ -146,6 +193,18 @@ impl Meter {
             Books::Fixed { phase_ms, minute, used } => {
                 let current = (now_ms + MINUTE_MS - *phase_ms) / MINUTE_MS;
                 if current != *minute {
+                    (*minute, *used) = (current, 0);
+                }
+            }
+            Books::FromFirst { began_ms, used } => {
+                if *began_ms + MINUTE_MS <= now_ms {
+                    *used = 0;
+                }
+            }
+            Books::TwoMinutes { minute, used, used_before } => {
+                let current = now_ms / MINUTE_MS;
+                if current != *minute {
+                    *used_before = if current == *minute + 1 { *used } else { 0 };
                     (*minute, *used) = (current, 0);
                 }
             }
@@ -210,6 +269,34 @@ mod tests {
     }
 
     #[test]
+    fn a_minute_from_the_first_call_ends_60_seconds_after_it() {
+        let mut meter = Meter::new(Window::FromFirst, 2, 1);
+        assert!(grant(&mut meter, NOON + 20_000, 1));
+        assert!(grant(&mut meter, NOON + 79_999, 1));
+        assert_eq!(meter.earliest(NOON + 79_999, 1), Some(NOON + 80_000));
+        assert!(grant(&mut meter, NOON + 95_000, 2), "a new one, from this call on");
+        assert_eq!(meter.earliest(NOON + 100_000, 1), Some(NOON + 155_000));
+    }
+
+    #[test]
+    fn of_two_minutes_the_first_counts_as_far_as_it_is_covered() {
+        let mut meter = Meter::new(Window::TwoMinutes, 10, 1);
+        assert!(grant(&mut meter, NOON + 59_999, 10));
+        assert_eq!(meter.earliest(NOON + 59_999, 1), Some(NOON + 66_000), "then 9 of the 10 still count");
+        assert!(!grant(&mut meter, NOON + 65_999, 1));
+        assert!(grant(&mut meter, NOON + 66_000, 1));
+        assert_eq!(meter.used(NOON + 90_000), 6, "half of the minute before, and one");
+        assert!(grant(&mut meter, NOON + 90_000, 4));
+        assert_eq!(
+            meter.earliest(NOON + 90_000, 5),
+            Some(NOON + 120_000),
+            "5 and 5, when the new minute begins"
+        );
+        assert_eq!(meter.earliest(NOON + 90_000, 8), Some(NOON + 120_000 + 36_000), "2 of 5 count then");
+        assert_eq!(meter.used(NOON + 300_000), 0, "a minute between was empty");
+    }
+
+    #[test]
     fn a_bucket_starts_full_and_refills_evenly() {
         let mut meter = Meter::new(Window::Bucket { burst: 1.0 }, 6, 1);
         assert!(grant(&mut meter, NOON, 6));
@@ -232,7 +319,10 @@ mod tests {
 
     #[test]
     fn more_than_a_window_holds_is_never_granted() {
-        for window in [Window::Fixed { phase_ms: 0 }, Window::Sliding, Window::Bucket { burst: 1.0 }] {
+        let bucket = Window::Bucket { burst: 1.0 };
+        for window in
+            [Window::Fixed { phase_ms: 0 }, Window::FromFirst, Window::Sliding, Window::TwoMinutes, bucket]
+        {
             let mut meter = Meter::new(window, 100, 1);
             assert_eq!(meter.earliest(NOON, 101), None, "{window:?}");
             assert!(grant(&mut meter, NOON, 100), "{window:?}");

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{AcquireError, Exhausted};
-use crate::key::{KeyMetadata, Limits, ModelName};
+use crate::key::ModelName;
 use crate::lease::{KeyLease, Leased};
-use crate::limit::{Ask, Candidate, Group, Refusal, Reserved};
+use crate::limit::{Ask, Group, Refusal, Reserved};
+use crate::offer::{Offer, Pick};
 use crate::outcome::{Reason, Scope};
 use crate::plan::{Described, Plan, Tried};
 use crate::pool::{KeyPool, Shared};
-use crate::probe::ProbeMarks;
 use crate::request::KeyRequest;
 use crate::roster::{NEVER, Tick};
-use crate::slots::Spot;
 use crate::wait::{Line, Ticket};
 
 /// A probe slot is free again after this time even if nobody reports.
@@ -160,14 +159,14 @@ impl KeyPool {
                     Err(none) => return Ok(none),
                 };
             let Some(secret) = self.secret_of(&pick.key, fresh, request, tried).await else { continue };
-            let key = pick.key.key_id.clone();
-            let candidate = [Candidate { group: Arc::clone(&pick.group), limits: pick.limits, key }];
-            let mut reply =
-                self.inner.limiter.reserve(&candidate, &[ask], seen).await.map_err(AcquireError::Limiter)?;
-            let Some(grant) = reply.grants.pop() else {
-                self.take_refusals(&pick.group, request.input_tokens, &reply);
-                continue;
-            };
+            let offer = self.offer(pick, secret, request, model, tried);
+            let mut reply = offer.reserve(ask, seen).await.map_err(AcquireError::Limiter)?;
+            let grant = reply.grants.pop();
+            if grant.is_none() || !reply.refused.is_empty() {
+                self.take_refusals(&offer, request.input_tokens, &reply);
+            }
+            let Some(grant) = grant else { continue };
+            let Some((pick, secret)) = offer.take(grant.candidate) else { continue };
             let (key, group, limits, spot, marks) = pick.keep();
             return Ok(Try::Leased(KeyLease::new(Leased {
                 pool: self.clone(),
@@ -206,25 +205,18 @@ impl KeyPool {
         let expires = now.saturating_add(Tick::try_from(probe_ttl.as_millis()).unwrap_or(Tick::MAX));
         let fresh = state.wants_fresh_secret(choice.key);
         let marks = state.begin_probe(choice, now, expires);
-        let group = &state.groups[choice.group as usize];
-        let pick = Pick {
-            pool: self,
-            key: Arc::clone(&state.keys[choice.key as usize].meta),
-            group: Arc::clone(&group.group),
-            limits: group.limits,
-            spot: state.spot(choice.key, choice.group),
-            marks,
-        };
-        Ok(Ok((pick, fresh, *seen)))
+        Ok(Ok((self.pick(state, choice, marks), fresh, *seen)))
     }
 
-    fn take_refusals(&self, group: &Group, size: u64, reply: &Reserved) {
+    fn take_refusals(&self, offer: &Offer<'_>, size: u64, reply: &Reserved) {
         let now = self.tick();
         let mut shared = self.lock();
         shared.learn(&reply.changed, reply.generation, reply.now, now);
-        for Refusal { not_before, reason, .. } in &reply.refused {
+        for Refusal { candidate, not_before, reason, .. } in &reply.refused {
             let until = not_before.map_or(NEVER, |at| now + at.saturating_sub(reply.now).max(1));
-            shared.state.limiter_refused(group, (until, *reason), size, now);
+            if let Some(group) = offer.group(*candidate) {
+                shared.state.limiter_refused(group, (until, *reason), size, now);
+            }
         }
     }
 
@@ -323,33 +315,4 @@ fn merge(old: Option<Described>, new: Described) -> Described {
         old.limiting = new.limiting;
     }
     old
-}
-
-/// What was chosen; unless it is kept, its probe slots are free again when it is dropped.
-struct Pick<'p> {
-    pool: &'p KeyPool,
-    key: Arc<KeyMetadata>,
-    group: Arc<Group>,
-    limits: Limits,
-    spot: Spot,
-    marks: ProbeMarks,
-}
-
-impl Pick<'_> {
-    fn keep(mut self) -> (Arc<KeyMetadata>, Arc<Group>, Limits, Spot, ProbeMarks) {
-        let marks = std::mem::take(&mut self.marks);
-        (Arc::clone(&self.key), Arc::clone(&self.group), self.limits, self.spot, marks)
-    }
-}
-
-impl Drop for Pick<'_> {
-    fn drop(&mut self) {
-        if !self.marks.is_empty() {
-            let now = self.pool.tick();
-            let mut shared = self.pool.lock();
-            if let Some(spot) = shared.state.find(self.spot, &self.key.key_id, &self.group) {
-                shared.state.end_probe(self.marks, spot, now);
-            }
-        }
-    }
 }

@@ -109,7 +109,7 @@ impl SecretCache {
         fetched
     }
 
-    /// Reads again what has used up 80 % of its time to live, could not be had or is [wanted](Self::want), so that no
+    /// Reads again what has used up 80 % of its time to live, could not be had or is wanted by a call, so that no
     /// call has to wait for it. To be called from time to time, say each tenth of the time to live.
     pub async fn refresh_due(&self) {
         let renew = |key: KeyMetadata| async move { drop(self.renew(&key).await) }; // kept in the slot

@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LimiterErrorKind {
-    /// It has lost its memory since this caller last asked. See [`RateLimiter::recall`].
+    /// It has lost its memory since this caller last asked. See [`RateLimiter::recall`](crate::RateLimiter::recall).
     Forgot,
     /// A record of a newer version of keyrot, or not ours: never rewritten.
     Incompatible,

@@ -167,6 +167,42 @@ impl PoolState {
         }
     }
 
+    /// Whom else the request would go to if the first one has no room, best first: at most `most`, each of another
+    /// group. Ends at the first that must be probed, for a probe is one call and has nobody beside it.
+    pub(crate) fn others(
+        &mut self,
+        (request, model): (&KeyRequest, Option<&ModelName>),
+        tried: &Tried,
+        first: GroupIndex,
+        most: usize,
+        now: Tick,
+        rng: &mut fastrand::Rng,
+    ) -> Vec<Choice> {
+        let Some(view) = self.views.find(request, model) else { return Vec::new() };
+        let mut passed = Passed { out: Vec::new(), refusal: Refusal::of(view) };
+        let mut others = Vec::new();
+        self.pass_group(first, &mut passed);
+        while others.len() < most
+            && let Some(choice) = self.draw(request.input_tokens, tried, now, rng, &mut passed)
+            && !self.must_be_probed(choice)
+        {
+            others.push(choice);
+            self.pass_group(choice.group, &mut passed);
+        }
+        self.put_back(view, &passed.out);
+        others
+    }
+
+    /// The group is not drawn again in this plan, by no key of it.
+    fn pass_group(&mut self, group: GroupIndex, passed: &mut Passed) {
+        let view = passed.refusal.view;
+        for place in self.groups[group as usize].units.iter().filter(|place| place.view == view) {
+            if self.views.get(view).tiers[place.tier as usize].roster.take_out(place.unit) {
+                passed.out.push((place.tier, place.unit, None));
+            }
+        }
+    }
+
     fn draw(
         &mut self,
         tokens: u64,

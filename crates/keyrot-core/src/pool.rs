@@ -55,6 +55,8 @@ pub(crate) struct Inner {
     pub(crate) started: Instant,
     pub(crate) secrets: SecretCache,
     pub(crate) limiter: Arc<dyn RateLimiter>,
+    /// So many groups are offered to the limiter in one question.
+    pub(crate) offered_at_once: usize,
     pub(crate) waiters: Arc<WaitRoom>,
     pub(crate) any_model: bool,
     /// Somebody calls [`refresh_secrets`](KeyPool::refresh_secrets).
@@ -96,6 +98,7 @@ impl Inner {
             started: clock.now(),
             clock,
             secrets,
+            offered_at_once: limiter.candidates_at_once().max(1),
             limiter,
             waiters: Arc::default(),
             any_model,

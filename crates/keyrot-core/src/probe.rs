@@ -22,15 +22,25 @@ impl ProbeMarks {
 }
 
 impl PoolState {
-    /// Closes behind this call what must be probed, until it is over or `expires`.
-    pub(crate) fn begin_probe(&mut self, choice: Choice, now: Tick, expires: Tick) -> ProbeMarks {
+    /// True if a call of this choice would take a probe slot.
+    pub(crate) fn must_be_probed(&self, choice: Choice) -> bool {
+        !self.marks(choice).is_empty()
+    }
+
+    fn marks(&self, choice: Choice) -> ProbeMarks {
         let GroupSlot { project, model, .. } = self.groups[choice.group as usize];
-        let marks = ProbeMarks {
+        ProbeMarks {
             key: self.keys[choice.key as usize].block.must_probe,
             project: self.projects[project as usize].block.must_probe,
             model: self.models[model as usize].evidence.breaker.is_suspicious(),
             host: self.host.gate.is_suspicious(),
-        };
+        }
+    }
+
+    /// Closes behind this call what must be probed, until it is over or `expires`.
+    pub(crate) fn begin_probe(&mut self, choice: Choice, now: Tick, expires: Tick) -> ProbeMarks {
+        let GroupSlot { project, model, .. } = self.groups[choice.group as usize];
+        let marks = self.marks(choice);
         if marks.key {
             self.keys[choice.key as usize].block.probe_until = expires;
             self.key_changed(choice.key, now);

@@ -129,7 +129,7 @@ pub struct SettleBatch {
     pub backoff: Backoff,
 }
 
-/// Reply to [`RateLimiter::settle`].
+/// Reply to [`RateLimiter::settle`](crate::RateLimiter::settle).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     /// The limiter's time.

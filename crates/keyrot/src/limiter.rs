@@ -15,7 +15,10 @@ pub(crate) struct Chosen {
     pub(crate) guarded: Option<Arc<GuardedLimiter>>,
     pub(crate) notices: Vec<Notice>,
     /// `counted in ...`, in short.
-    #[cfg_attr(not(feature = "ratelimit-redis"), expect(dead_code, reason = "told by a build that has Redis"))]
+    #[cfg_attr(
+        not(feature = "ratelimit-redis"),
+        expect(dead_code, reason = "told by a build that has Redis")
+    )]
     pub(crate) where_counted: String,
     /// Where it counts, and how it does.
     pub(crate) description: String,

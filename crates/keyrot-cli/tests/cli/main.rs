@@ -18,3 +18,4 @@ mod sharing;
 mod stopping;
 mod typing;
 mod vault;
+mod verified;

@@ -1,0 +1,137 @@
+//! What one question offers to the limiter: the group that was chosen and, where a question is a round trip, those
+//! that come next, so that the limiter finds the first with room.
+
+use std::sync::Arc;
+
+use crate::cached_slot::VersionedSecret;
+use crate::key::{KeyMetadata, Limits, ModelName};
+use crate::limit::{Ask, Candidate, Group, LimiterError, Reserved};
+use crate::plan::{Choice, Tried};
+use crate::pool::{KeyPool, Shared};
+use crate::probe::ProbeMarks;
+use crate::request::KeyRequest;
+use crate::slots::Spot;
+use crate::state::PoolState;
+
+/// What was chosen; unless it is kept, its probe slots are free again when it is dropped.
+pub(crate) struct Pick<'p> {
+    pool: &'p KeyPool,
+    pub(crate) key: Arc<KeyMetadata>,
+    pub(crate) group: Arc<Group>,
+    limits: Limits,
+    spot: Spot,
+    marks: ProbeMarks,
+}
+
+/// Picks with their secrets, best first.
+pub(crate) struct Offer<'p> {
+    first: (Pick<'p>, Arc<VersionedSecret>),
+    /// They need no probe.
+    others: Vec<(Pick<'p>, Arc<VersionedSecret>)>,
+}
+
+impl KeyPool {
+    /// The first one and whoever comes next, as many as the limiter takes at once. Only keys whose secret is held
+    /// go along, for nothing is reserved that cannot be sent at once; the first without one ends the offer, so
+    /// that nobody of a lower priority comes before it.
+    pub(crate) fn offer<'p>(
+        &'p self,
+        first: Pick<'p>,
+        secret: Arc<VersionedSecret>,
+        request: &KeyRequest,
+        model: Option<&ModelName>,
+        tried: &Tried,
+    ) -> Offer<'p> {
+        let most = self.inner.offered_at_once - 1;
+        let mut others = Vec::new();
+        if most > 0 && first.marks.is_empty() {
+            let held = self.next_picks(&first, (request, model), tried, most).into_iter().map_while(|pick| {
+                let secret = self.inner.secrets.peek(&pick.key.key_id)?;
+                Some((pick, secret))
+            });
+            others.extend(held);
+        }
+        Offer { first: (first, secret), others }
+    }
+
+    fn next_picks(
+        &self,
+        first: &Pick<'_>,
+        of: (&KeyRequest, Option<&ModelName>),
+        tried: &Tried,
+        most: usize,
+    ) -> Vec<Pick<'_>> {
+        let now = self.tick();
+        let mut shared = self.lock();
+        let Shared { state, rng, .. } = &mut *shared;
+        let Some(spot) = state.find(first.spot, &first.key.key_id, &first.group) else { return Vec::new() };
+        let others = state.others(of, tried, spot.group, most, now, rng);
+        others.into_iter().map(|choice| self.pick(state, choice, ProbeMarks::default())).collect()
+    }
+
+    pub(crate) fn pick(&self, state: &PoolState, choice: Choice, marks: ProbeMarks) -> Pick<'_> {
+        let group = &state.groups[choice.group as usize];
+        Pick {
+            pool: self,
+            key: Arc::clone(&state.keys[choice.key as usize].meta),
+            group: Arc::clone(&group.group),
+            limits: group.limits,
+            spot: state.spot(choice.key, choice.group),
+            marks,
+        }
+    }
+}
+
+impl<'p> Offer<'p> {
+    /// Asks the limiter for a place in one of them.
+    pub(crate) async fn reserve(&self, ask: Ask, seen: u64) -> Result<Reserved, LimiterError> {
+        let (pick, _) = &self.first;
+        let (limiter, first) = (&pick.pool.inner.limiter, pick.candidate());
+        if self.others.is_empty() {
+            return limiter.reserve(&[first], &[ask], seen).await;
+        }
+        let others = self.others.iter().map(|(pick, _)| pick.candidate());
+        let candidates: Vec<_> = std::iter::once(first).chain(others).collect();
+        limiter.reserve(&candidates, &[ask], seen).await
+    }
+
+    /// The group of a candidate, by its place in the question.
+    pub(crate) fn group(&self, candidate: usize) -> Option<&Group> {
+        let (pick, _) = match candidate.checked_sub(1) {
+            None => &self.first,
+            Some(place) => self.others.get(place)?,
+        };
+        Some(&pick.group)
+    }
+
+    /// The candidate that was granted.
+    pub(crate) fn take(mut self, candidate: usize) -> Option<(Pick<'p>, Arc<VersionedSecret>)> {
+        match candidate.checked_sub(1) {
+            None => Some(self.first),
+            Some(place) => (place < self.others.len()).then(|| self.others.swap_remove(place)),
+        }
+    }
+}
+
+impl Pick<'_> {
+    fn candidate(&self) -> Candidate {
+        Candidate { group: Arc::clone(&self.group), limits: self.limits, key: self.key.key_id.clone() }
+    }
+
+    pub(crate) fn keep(mut self) -> (Arc<KeyMetadata>, Arc<Group>, Limits, Spot, ProbeMarks) {
+        let marks = std::mem::take(&mut self.marks);
+        (Arc::clone(&self.key), Arc::clone(&self.group), self.limits, self.spot, marks)
+    }
+}
+
+impl Drop for Pick<'_> {
+    fn drop(&mut self) {
+        if !self.marks.is_empty() {
+            let now = self.pool.tick();
+            let mut shared = self.pool.lock();
+            if let Some(spot) = shared.state.find(self.spot, &self.key.key_id, &self.group) {
+                shared.state.end_probe(self.marks, spot, now);
+            }
+        }
+    }
+}
