@@ -1,9 +1,14 @@
 //! Callers that wait for a key: one queue for each class of requests, first come first served.
 //! Only the head of a queue asks for capacity, at the time it was promised or when something was
 //! given back; the others sleep until they are the head.
+//!
+//! Where a question is a round trip those behind the head ask with it, unless they ask for less: together
+//! they are one round trip, one after the other they would be one each. Who asks for less would take
+//! what the head waits for.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, poll_fn};
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +24,9 @@ use crate::request::KeyRequest;
 
 /// So many may wait in one pool.
 const MOST_WAITERS: usize = 1024;
+
+/// So many at the front of a queue ask together where a question is a round trip.
+const TOGETHER: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct WaitClass {
@@ -52,11 +60,28 @@ struct Queue {
     told: Option<(Exhausted, Instant)>,
 }
 
+impl Queue {
+    /// May this one ask, of so many at the front?
+    fn may_look(&self, place: usize, together: usize) -> bool {
+        let head = self.waiters.front().map_or(0, |head| head.tokens);
+        place == 0 || place < together && self.waiters.get(place).is_some_and(|one| one.tokens >= head)
+    }
+
+    fn let_look(&self, places: Range<usize>, together: usize) {
+        for place in places.start..places.end.min(self.waiters.len()) {
+            if self.may_look(place, together) {
+                self.waiters[place].turn.notify_one();
+            }
+        }
+    }
+}
+
 /// All queues of a pool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct WaitRoom {
     queues: Mutex<HashMap<WaitClass, Queue>>,
     waiting: AtomicUsize,
+    together: usize,
 }
 
 /// What a newcomer finds.
@@ -71,6 +96,12 @@ pub(crate) enum Line {
 }
 
 impl WaitRoom {
+    /// `round_trips`: each question to the limiter is one.
+    pub(crate) fn new(round_trips: bool) -> Self {
+        let together = if round_trips { TOGETHER } else { 1 };
+        Self { queues: Mutex::default(), waiting: AtomicUsize::new(0), together }
+    }
+
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
@@ -109,9 +140,8 @@ impl WaitRoom {
         let waiter = Arc::new(Waiter { turn: Notify::new(), tokens: request.input_tokens });
         let queue = queues.entry(class.clone()).or_default();
         queue.waiters.push_back(Arc::clone(&waiter));
-        if queue.waiters.len() == 1 {
-            waiter.turn.notify_one();
-        }
+        let place = queue.waiters.len() - 1;
+        queue.let_look(place..place + 1, self.together);
         self.waiting.fetch_add(1, Ordering::AcqRel);
         Ok(Ticket { room: Arc::clone(self), class, waiter })
     }
@@ -120,9 +150,7 @@ impl WaitRoom {
     pub(crate) fn wake(&self) {
         if self.waiting() > 0 {
             for queue in self.lock().values() {
-                if let Some(head) = queue.waiters.front() {
-                    head.turn.notify_one();
-                }
+                queue.let_look(0..self.together, self.together);
             }
         }
     }
@@ -153,9 +181,20 @@ impl Ticket {
         .await
     }
 
-    /// The head was told when there will be capacity.
+    /// Is this caller still among those who may ask? Somebody who asks for more may be the head now.
+    pub(crate) fn may_look(&self) -> bool {
+        let queues = self.room.lock();
+        let Some(queue) = queues.get(&self.class) else { return false };
+        let mut first = queue.waiters.iter().take(self.room.together);
+        let place = first.position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
+        place.is_some_and(|place| queue.may_look(place, self.room.together))
+    }
+
+    /// This caller was told when there will be capacity; if it is the head, others are told the same.
     pub(crate) fn told(&self, exhausted: &Exhausted, at: Instant) {
-        if let Some(queue) = self.room.lock().get_mut(&self.class) {
+        if let Some(queue) = self.room.lock().get_mut(&self.class)
+            && queue.waiters.front().is_some_and(|head| Arc::ptr_eq(head, &self.waiter))
+        {
             queue.told = Some((exhausted.clone(), at));
         }
     }
@@ -170,12 +209,19 @@ impl Drop for Ticket {
         };
         queue.waiters.remove(place);
         self.room.waiting.fetch_sub(1, Ordering::AcqRel);
+        let together = self.room.together;
         match queue.waiters.front() {
-            Some(head) if place == 0 => {
-                queue.told = None;
-                head.turn.notify_one();
+            Some(head) => {
+                if place == 0 {
+                    // behind a smaller head more may ask
+                    let smaller = head.tokens < self.waiter.tokens;
+                    queue.told = None;
+                    queue.let_look(0..if smaller { together } else { 1 }, together);
+                }
+                if place < together {
+                    queue.let_look(together - 1..together, together);
+                }
             }
-            Some(_) => {}
             None => {
                 queues.remove(&self.class);
             }
