@@ -97,7 +97,10 @@ impl KeyPool {
                 Err(AcquireError::Exhausted(told)) if self.worth_waiting(&told, deadline) => {
                     let wait = told.retry_after.unwrap_or_default();
                     wake_at = clock.now() + wait;
-                    ticket.told(&told, wake_at);
+                    if !ticket.told(&told, wake_at) {
+                        // the head looks then, and lets this caller know
+                        (looks, wake_at) = (false, deadline);
+                    }
                 }
                 done => return done,
             }

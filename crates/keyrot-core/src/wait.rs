@@ -2,13 +2,12 @@
 //! Only the head of a queue asks for capacity, at the time it was promised or when something was
 //! given back; the others sleep until they are the head.
 //!
-//! Where a question is a round trip those behind the head ask with it, unless they ask for less: together
-//! they are one round trip, one after the other they would be one each. Who asks for less would take
-//! what the head waits for.
+//! Where a question is a round trip a head that was served lets two others ask, each of them four, and
+//! so on: together they are one round trip, one after the other they would be one each. Who asks for
+//! less than the head stays behind it: he would take what the head waits for.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, poll_fn};
-use std::ops::Range;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +24,7 @@ use crate::request::KeyRequest;
 /// So many may wait in one pool.
 const MOST_WAITERS: usize = 1024;
 
-/// So many at the front of a queue ask together where a question is a round trip.
+/// So many at the front of a queue ask together at most where a question is a round trip.
 const TOGETHER: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,19 +57,21 @@ struct Queue {
     waiters: VecDeque<Arc<Waiter>>,
     /// What the head was last told, and when that will be.
     told: Option<(Exhausted, Instant)>,
+    /// So many may ask behind the head.
+    beside: usize,
 }
 
 impl Queue {
-    /// May this one ask, of so many at the front?
-    fn may_look(&self, place: usize, together: usize) -> bool {
+    fn may_look(&self, place: usize) -> bool {
         let head = self.waiters.front().map_or(0, |head| head.tokens);
-        place == 0 || place < together && self.waiters.get(place).is_some_and(|one| one.tokens >= head)
+        place == 0 || place <= self.beside && self.waiters.get(place).is_some_and(|one| one.tokens >= head)
     }
 
-    fn let_look(&self, places: Range<usize>, together: usize) {
-        for place in places.start..places.end.min(self.waiters.len()) {
-            if self.may_look(place, together) {
-                self.waiters[place].turn.notify_one();
+    /// The head may ask, and those beside it.
+    fn let_look(&self) {
+        for (place, waiter) in self.waiters.iter().enumerate().take(self.beside + 1) {
+            if self.may_look(place) {
+                waiter.turn.notify_one();
             }
         }
     }
@@ -140,8 +141,9 @@ impl WaitRoom {
         let waiter = Arc::new(Waiter { turn: Notify::new(), tokens: request.input_tokens });
         let queue = queues.entry(class.clone()).or_default();
         queue.waiters.push_back(Arc::clone(&waiter));
-        let place = queue.waiters.len() - 1;
-        queue.let_look(place..place + 1, self.together);
+        if queue.waiters.len() == 1 {
+            queue.let_look();
+        }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         Ok(Ticket { room: Arc::clone(self), class, waiter })
     }
@@ -149,9 +151,7 @@ impl WaitRoom {
     /// Capacity may be there: the head of each line looks.
     pub(crate) fn wake(&self) {
         if self.waiting() > 0 {
-            for queue in self.lock().values() {
-                queue.let_look(0..self.together, self.together);
-            }
+            self.lock().values().for_each(Queue::let_look);
         }
     }
 
@@ -181,22 +181,26 @@ impl Ticket {
         .await
     }
 
-    /// Is this caller still among those who may ask? Somebody who asks for more may be the head now.
+    /// Is this caller the head, or may it ask beside it? Somebody who asks for more may be the head now.
     pub(crate) fn may_look(&self) -> bool {
         let queues = self.room.lock();
         let Some(queue) = queues.get(&self.class) else { return false };
         let mut first = queue.waiters.iter().take(self.room.together);
         let place = first.position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
-        place.is_some_and(|place| queue.may_look(place, self.room.together))
+        place.is_some_and(|place| queue.may_look(place))
     }
 
-    /// This caller was told when there will be capacity; if it is the head, others are told the same.
-    pub(crate) fn told(&self, exhausted: &Exhausted, at: Instant) {
-        if let Some(queue) = self.room.lock().get_mut(&self.class)
-            && queue.waiters.front().is_some_and(|head| Arc::ptr_eq(head, &self.waiter))
-        {
+    /// This caller was told when there will be capacity. True if it is the head: then it looks again at that time,
+    /// before all others, and they are told the same.
+    pub(crate) fn told(&self, exhausted: &Exhausted, at: Instant) -> bool {
+        let mut queues = self.room.lock();
+        let Some(queue) = queues.get_mut(&self.class) else { return false };
+        let is_head = queue.waiters.front().is_some_and(|head| Arc::ptr_eq(head, &self.waiter));
+        if is_head {
             queue.told = Some((exhausted.clone(), at));
+            queue.beside = 0;
         }
+        is_head
     }
 }
 
@@ -209,19 +213,13 @@ impl Drop for Ticket {
         };
         queue.waiters.remove(place);
         self.room.waiting.fetch_sub(1, Ordering::AcqRel);
-        let together = self.room.together;
         match queue.waiters.front() {
-            Some(head) => {
-                if place == 0 {
-                    // behind a smaller head more may ask
-                    let smaller = head.tokens < self.waiter.tokens;
-                    queue.told = None;
-                    queue.let_look(0..if smaller { together } else { 1 }, together);
-                }
-                if place < together {
-                    queue.let_look(together - 1..together, together);
-                }
+            Some(_) if place == 0 => {
+                queue.told = None;
+                queue.beside = (queue.beside * 2 + 1).min(self.room.together - 1);
+                queue.let_look();
             }
+            Some(_) => {}
             None => {
                 queues.remove(&self.class);
             }
