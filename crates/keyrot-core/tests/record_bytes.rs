@@ -106,7 +106,7 @@ fn damage_is_refused_and_named() {
         (damaged(20, 9), "requests are not those"),
         (damaged(24, 9), "tokens are not those"),
         (damaged(118, 255), "not in order"),
-        (damaged(94, 33), "too many steps"),
+        (damaged(94, 36), "too many steps"),
         (damaged(108, 255), "another age"),
         (ScopeRecord::from_bytes(&[1; 22]).unwrap_err().to_string(), "22 bytes, not 23"),
         (ScopeRecord::from_bytes(&[&[1, 2][..], &[0; 21]].concat()).unwrap_err().to_string(), "flags"),
