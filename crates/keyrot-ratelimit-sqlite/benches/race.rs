@@ -1,37 +1,31 @@
-//! The race of tests/race at full size: eight processes on one file, killed at random.
-//! `cargo xtask bench race` prints the row that docs/performance.md shows.
+//! The race of tests/race.rs at full size. `cargo xtask bench race` prints the row that docs/performance.md shows.
 #![expect(
-    clippy::disallowed_methods,
+    clippy::expect_used,
     clippy::print_stdout,
-    clippy::unwrap_used,
     reason = "a report for people; it ends at the first surprise"
 )]
 
-#[path = "../tests/race/caller.rs"]
-mod caller;
-#[path = "../tests/race/driver.rs"]
-mod driver;
-#[path = "../tests/race/ledger.rs"]
-mod ledger;
+use std::sync::Arc;
+use std::time::Duration;
 
-use caller::{RPM, TPM, rpd};
+use keyrot_core::{Clock, RateLimiter};
+use keyrot_ratelimit_sqlite::SqliteOptions;
+use keyrot_testkit::race::{Outcome, Race, call_if_started_by_a_race};
+
+fn open(path: &str, clock: Arc<dyn Clock>) -> Arc<dyn RateLimiter> {
+    let options = SqliteOptions::new(path).timeout(Duration::from_secs(30)).clock(clock);
+    Arc::new(options.limiter().expect("a limiter"))
+}
 
 fn main() {
-    if let Ok(role) = std::env::var(driver::ROLE) {
-        return caller::call_until_killed(&role);
-    }
+    call_if_started_by_a_race(open);
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     if !"race".contains(&filter) {
         return;
     }
-    let size = driver::Size { processes: 8, calls: 200_000, kills: 100 };
-    let driver::Outcome { calls, kills, highest } = driver::race(&size, &[]);
-    println!("| store | processes | calls | killed | requests a minute | tokens a minute | requests a day |");
-    println!("|---|---|---|---|---|---|---|");
-    let ledger::Highest { requests, tokens, day, .. } = highest;
-    let processes = size.processes;
-    println!(
-        "| SQLite | {processes} | {calls} | {kills} | {requests} of {RPM} | {tokens} of {TPM} | {day} of {} |",
-        rpd(1)
-    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.db");
+    let place = path.to_str().expect("a path in UTF-8");
+    let race = Race { place, open, arguments: &[], speed: 3000, processes: 8, calls: 200_000, kills: 100 };
+    println!("{}\n{}", Outcome::HEAD, race.run().row("SQLite", race.processes));
 }

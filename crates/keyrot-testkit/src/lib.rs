@@ -1,4 +1,5 @@
-//! What every backend of keyrot must do, as suites of named tests; virtual time; the log and a search for leaks.
+//! What every backend of keyrot must do, as suites of named tests; a race of processes for one home of
+//! records; virtual time; the log and a search for leaks.
 //!
 //! For tests only: a broken rule ends in a panic.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test kit fails by panicking")]
@@ -9,6 +10,9 @@ mod limiter_blocks;
 mod limiter_proof;
 mod limiter_quota;
 mod limiter_sharing;
+pub mod race;
+mod race_caller;
+mod race_ledger;
 pub mod rate_limiter;
 mod secret_names;
 pub mod secret_store;

@@ -19,3 +19,4 @@ mod sharing;
 mod stopping;
 mod typing;
 mod vault;
+mod verified;
