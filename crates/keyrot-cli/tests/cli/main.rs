@@ -12,6 +12,7 @@ mod guide;
 mod keys;
 mod leaks;
 mod place;
+mod redis;
 mod rotating;
 mod secrets;
 mod sharing;
