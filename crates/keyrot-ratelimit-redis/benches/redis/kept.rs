@@ -24,9 +24,9 @@ pub(crate) async fn print() {
     let limits = Limits::new(Some(1_000_000), Some(1 << 40), Some(1_000_000));
     let groups: Vec<_> = (0..RECORDS).map(|number| candidate(number, limits)).collect();
     // scripts and what the pool has only once are there before
-    prove(&limiter, &candidate(RECORDS, limits), 0).await;
+    prove(&limiter, &groups[0], 0).await;
     let empty = memory(&server).await;
-    for (number, of) in (1..).zip(&groups) {
+    for (number, of) in (1..).zip(&groups[1..]) {
         prove(&limiter, of, number).await;
     }
     for _ in 0..SECONDS {
@@ -42,7 +42,7 @@ pub(crate) async fn print() {
         }
         asks.join_all().await;
     }
-    let bytes = (memory(&server).await - empty) as f64 / RECORDS as f64;
+    let bytes = (memory(&server).await - empty) as f64 / (RECORDS - 1) as f64;
     println!("| memory for a record that is full | at most 1.1 KB | {:.2} KB |", bytes / 1024.0);
     // by the clock that it counts by; TTLs are the server's own
     let day = DAY_ENDS_AFTER.as_millis() as i64 - SECONDS as i64 * 1_000;
