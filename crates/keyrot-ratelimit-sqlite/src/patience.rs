@@ -9,7 +9,9 @@ use std::time::Duration;
 const SHORTEST: u64 = 200;
 const LONGEST: u64 = 2_000;
 /// Who has waited that long in all asks as often as can be.
-const LONG: Duration = Duration::from_millis(10);
+const LONG: Duration = Duration::from_millis(5);
+/// The longest pause of one who has waited long.
+pub(crate) const LONGEST_OF_LONG: Duration = Duration::from_micros(2 * SHORTEST);
 
 /// The pauses of one wait.
 #[derive(Debug)]
