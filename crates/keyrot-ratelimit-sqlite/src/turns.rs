@@ -1,14 +1,14 @@
 //! When a writer that has much to write lets others write.
 //!
 //! Between two transactions of a busy process the lock is free for some microseconds only, and whoever waits asks for it
-//! at moments of his own: he would miss it many times. So after some milliseconds without a pause, and only while there
+//! at moments of his own: he would miss it many times. So after a turn without a pause, and only while there
 //! are others, the lock is left free for longer than those who have waited long ever pause.
 
 use std::time::{Duration, Instant};
 
 use crate::patience::LONGEST_OF_LONG;
 
-const TURN: Duration = Duration::from_millis(3);
+const TURN: Duration = Duration::from_micros(1500);
 /// A moment more than the pause, for the waiter has to wake up.
 const GAP: Duration = LONGEST_OF_LONG.saturating_add(Duration::from_micros(100));
 /// Whoever has not been in the way for so long is thought to be gone.
