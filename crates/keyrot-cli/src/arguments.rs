@@ -12,6 +12,7 @@ use crate::demo::DemoArguments;
 use crate::explain::ExplainArguments;
 use crate::generate::GenerateArguments;
 use crate::keys::KeysArguments;
+use crate::python::PythonArguments;
 use crate::reset::ResetArguments;
 use crate::secrets::SecretsArguments;
 use crate::status::StatusArguments;
@@ -71,6 +72,8 @@ pub(crate) enum Command {
     Keys(KeysArguments),
     /// Write API keys into the secret store, and replace them safely
     Secrets(SecretsArguments),
+    /// Set up the private Python environment in which generated strategies are run
+    Python(PythonArguments),
     Demo(DemoArguments),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),

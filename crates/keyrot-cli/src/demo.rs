@@ -1,7 +1,7 @@
 //! `keyrot demo`: six keys of a simulated provider get into trouble, and nobody who asks for a strategy notices.
 //!
 //! Everything happens in this process and on its loopback address; no variable, file or network of the user
-//! is touched.
+//! is touched. What was generated is run at the end, if `keyrot python setup` has made an environment for it.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -20,11 +20,13 @@ use crate::demo_notes::seconds;
 use crate::demo_scene::{self, LEAKED, RETIRED, SMALL, STORMY, Scene};
 use crate::demo_screen::{self, Screen};
 use crate::demo_summary::{Summary, Tally};
+use crate::demo_verify::Verification;
 use crate::demo_watch::{KeyView, Watch};
 
 /// Shows keys rotate, fail and recover, on a simulated provider; needs no key and no network.
 ///
-/// Exits with 0 if no caller saw a failure, else with 1. Ctrl-C ends it with the summary so far.
+/// What was generated is then run in the sandbox, if `keyrot python setup` was run.
+/// Exits with 0 if no caller saw a failure and every strategy is good, else with 1. Ctrl-C ends it with the summary so far.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArguments {
     /// How long strategies are asked for, in seconds.
@@ -56,12 +58,16 @@ pub(crate) async fn run(arguments: &DemoArguments, json: bool) -> Result<ExitCod
         tally: Tally::default(),
         keys: Vec::new(),
     };
-    let interrupted = stage.play(generator, scene).await?;
+    let mut interrupted = stage.play(generator, scene).await?;
     let took = SystemClock.now() - stage.begun;
     pool.close().await;
+    let mut verification = None;
+    if !interrupted {
+        (verification, interrupted) = stage.verify().await?;
+    }
     let Stage { screen, tally, keys, .. } = stage;
     screen.close();
-    let summary = Summary::new(took, interrupted, tally, &sim.attempts(), &keys);
+    let summary = Summary::new(took, interrupted, tally, &sim.attempts(), &keys, verification);
     let text = if json { serde_json::to_string_pretty(&summary)? } else { summary.text() };
     writeln!(io::stdout(), "{text}")?;
     Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -120,6 +126,21 @@ impl Stage {
         load.abort();
         self.look().await?;
         Ok(interrupted)
+    }
+
+    /// Runs what was generated; nothing and true if Ctrl-C ended it before.
+    async fn verify(&self) -> Result<(Option<Verification>, bool), Box<dyn Error>> {
+        let mut show = |line: String| {
+            self.screen.generation(self.elapsed(), &line);
+            self.screen.draw(&self.keys, &line);
+        };
+        tokio::select! {
+            verification = Verification::of(&self.tally.modules, &mut show) => Ok((Some(verification), false)),
+            stopped = tokio::signal::ctrl_c() => {
+                stopped?;
+                Ok((None, true))
+            }
+        }
     }
 
     async fn look(&mut self) -> Result<(), Box<dyn Error>> {

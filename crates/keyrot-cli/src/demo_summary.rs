@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::demo_load::Finished;
 use crate::demo_notes;
+use crate::demo_verify::Verification;
 use crate::demo_watch::{KeyView, Phase};
 
 /// What callers saw so far.
@@ -17,6 +18,8 @@ use crate::demo_watch::{KeyView, Phase};
 pub(crate) struct Tally {
     pub(crate) strategies: usize,
     pub(crate) failures: Vec<String>,
+    /// The modules, each once.
+    pub(crate) modules: Vec<String>,
     attempts: usize,
 }
 
@@ -27,6 +30,9 @@ impl Tally {
         match result {
             Ok(strategy) => {
                 self.strategies += 1;
+                if !self.modules.contains(&strategy.code) {
+                    self.modules.push(strategy.code.clone());
+                }
                 self.attempts += strategy.attempts.len();
                 let (number, name, key) = (self.strategies, &strategy.class_name, &strategy.key_id);
                 let mut line = format!("strategy {number}: {name} with {key} in {took}");
@@ -60,6 +66,8 @@ pub(crate) struct Summary {
     /// Those that it did not answer.
     refused: Vec<Refused>,
     keys: Vec<Key>,
+    /// Null if it was interrupted before.
+    verification: Option<Verification>,
 }
 
 /// Calls that the provider refused for one reason.
@@ -136,6 +144,7 @@ impl Summary {
         tally: Tally,
         attempts: &[Attempt],
         keys: &[KeyView],
+        verification: Option<Verification>,
     ) -> Self {
         let mut by_reason: BTreeMap<Refusal, Refused> = BTreeMap::new();
         for attempt in attempts.iter().filter(|attempt| attempt.verdict != Ruling::Accepted) {
@@ -163,12 +172,15 @@ impl Summary {
             sent: attempts.len(),
             refused: by_reason.into_values().collect(),
             keys: keys.iter().map(Key::from).collect(),
+            verification,
         }
     }
 
-    /// True if no caller saw a failure, and somebody was served.
+    /// True if no caller saw a failure, somebody was served, and what was run is good.
     pub(crate) fn is_good(&self) -> bool {
-        self.failures.is_empty() && (self.strategies > 0 || self.interrupted)
+        self.verification.as_ref().is_none_or(Verification::is_good)
+            && self.failures.is_empty()
+            && (self.strategies > 0 || self.interrupted)
     }
 
     /// For people.
@@ -197,6 +209,10 @@ impl Summary {
             ]);
         }
         text += &table.trim_fmt();
+        if let Some(verification) = &self.verification {
+            text += "\n\n";
+            text += &verification.text();
+        }
         for failure in &self.failures {
             text += "\n\nfailure: ";
             text += failure;

@@ -9,12 +9,14 @@ mod check_report;
 mod check_secrets;
 mod check_settings;
 mod completions;
+mod delivery;
 mod demo;
 mod demo_load;
 mod demo_notes;
 mod demo_scene;
 mod demo_screen;
 mod demo_summary;
+mod demo_verify;
 mod demo_watch;
 mod explain;
 mod failure;
@@ -26,6 +28,8 @@ mod keys_options;
 mod out_file;
 mod output;
 mod progress;
+mod python;
+mod python_setup;
 mod reset;
 mod secrets;
 mod secrets_ended;
@@ -36,6 +40,7 @@ mod secrets_value;
 mod session;
 mod state_file;
 mod status;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -44,8 +49,17 @@ use clap::Parser;
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 
+fn main() -> ExitCode {
+    // This program is also the launcher of its sandbox. That begins before any thread does.
+    #[cfg(target_os = "linux")]
+    if let Some(code) = strategy_gen::launch_if_asked(std::env::args_os()) {
+        return code;
+    }
+    answer()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn answer() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(code) => code,
         Err(failure) => {
@@ -66,6 +80,7 @@ async fn run(Arguments { command, options }: Arguments) -> Result<ExitCode, Fail
         Command::Explain(explain) => explain::run(explain, &options).await?,
         Command::Generate(generate) => generate::run(generate, &options).await?,
         Command::Keys(keys) => keys::run(keys, &options).await?,
+        Command::Python(python) => python::run(python, &options)?,
         Command::Secrets(secrets) => secrets::run(secrets, &options).await?,
         Command::Reset(reset) => reset::run(reset, &options).await?,
         Command::Status(status) => status::run(status, &options).await?,

@@ -82,6 +82,16 @@ pub(crate) fn span(duration: Duration) -> String {
     }
 }
 
+/// The line that a person types after this question.
+pub(crate) fn ask(question: &str) -> Result<String, Failure> {
+    let failed = |error: io::Error| Failure::failed(format!("the terminal cannot be read: {error}"));
+    let mut stderr = anstream::stderr().lock();
+    write!(stderr, "{question}").and_then(|()| stderr.flush()).map_err(failed)?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).map_err(failed)?;
+    Ok(line)
+}
+
 /// True if somebody watches stderr.
 pub(crate) fn is_watched() -> bool {
     io::IsTerminal::is_terminal(&io::stderr())

@@ -42,6 +42,9 @@ impl Drop for ProgressLine {
 }
 
 fn text(progress: Progress) -> String {
+    if progress.testing {
+        return "running it in the sandbox".to_owned();
+    }
     let doing = if progress.round == 0 { "writing" } else { "correcting" };
     match progress.output_tokens {
         Some(tokens) => format!("{doing}: {} characters, {tokens} tokens", progress.chars),
@@ -59,5 +62,7 @@ mod tests {
         let mut repair = Progress::new(7, Some(3));
         repair.round = 1;
         assert_eq!(text(repair), "correcting: 7 characters, 3 tokens");
+        repair.testing = true;
+        assert_eq!(text(repair), "running it in the sandbox");
     }
 }

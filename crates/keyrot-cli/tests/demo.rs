@@ -16,6 +16,7 @@ fn command(arguments: &[&str]) -> Command {
         .env("ENABLE_KEY_ROTATION", "perhaps")
         .env("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:1")
         .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .env("XDG_DATA_HOME", "/nowhere")
         .env("REDIS_URL", "redis://127.0.0.1:1");
     command
 }
@@ -43,6 +44,7 @@ fn every_planned_trouble_is_met_and_no_caller_notices() {
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(summary["failures"], serde_json::json!([]), "{summary}");
     assert_eq!(summary["interrupted"], false);
+    assert_eq!(summary["verification"]["not_run"], "run keyrot python setup");
     let strategies = summary["strategies"].as_u64().unwrap();
     assert!(strategies >= 20, "{summary}");
 
@@ -95,7 +97,26 @@ fn people_get_a_table_of_what_was_refused() {
     assert!(result.contains(", 0 failures that a caller saw\n"), "{result}");
     assert!(result.contains("400 key not valid") && result.contains("429 quota of the minute"), "{result}");
     assert!(progress.contains("strategy 1: ") && !result.contains("strategy 1: "), "{progress}");
+    assert!(result.contains("\n\nnot verified: run keyrot python setup\n"), "{result}");
     assert!(!format!("{result}{progress}").contains("demo-secret"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
+fn with_python_every_strategy_is_verified() {
+    let data = tempfile::tempdir().unwrap();
+    let python = keyrot_test_servers::tool("python");
+    std::fs::create_dir(data.path().join("keyrot")).unwrap();
+    let environment = python.parent().unwrap().parent().unwrap();
+    std::os::unix::fs::symlink(environment, data.path().join("keyrot/python")).unwrap();
+    let output = command(&["--seconds", "5", "--json"]).env("XDG_DATA_HOME", data.path()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let verification = &summary["verification"];
+    assert!(verification["different"].as_u64().unwrap() >= 5, "{verification}");
+    assert_eq!(verification["verified"], verification["different"], "{verification}");
+    assert!(text(&output.stderr).contains("running strategy 1 of "), "{}", text(&output.stderr));
 }
 
 #[cfg(unix)]

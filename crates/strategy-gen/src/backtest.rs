@@ -17,6 +17,7 @@ pub struct Backtest {
     /// Two runs in one interpreter gave the same.
     pub same_again: bool,
     /// A second interpreter with another hash seed gave the same.
+    #[serde(default)]
     pub same_elsewhere: bool,
     /// The view into the future.
     pub look_ahead: LookAhead,

@@ -9,8 +9,7 @@ use thiserror::Error;
 
 use crate::fault::Fault;
 use crate::model::Blocked;
-use crate::report::{AttemptReport, Spent};
-use crate::verification::Report;
+use crate::report::{AttemptReport, Spent, Strategy};
 
 /// No strategy. Every variant after a call keeps what was spent.
 #[derive(Debug, Error)]
@@ -74,16 +73,12 @@ pub enum GenerateError {
         spent: Box<Spent>,
     },
     /// No reply was good enough, and no repair is left. This is about the one that came furthest.
-    #[error("{model} gave no usable strategy in {replies}: {fault}", replies = Replies(*replies))]
+    #[error("{} gave no usable strategy in {replies}: {fault}", strategy.model, replies = Replies(*replies))]
     Invalid {
         /// What is wrong with it.
         fault: Box<Fault>,
-        /// Its code; empty if there was none.
-        code: String,
-        /// The stages that it went through.
-        report: Box<Report>,
-        /// The model that wrote it.
-        model: String,
+        /// What there is of it: without code if the reply held none, without a class name if it has not passed the gate.
+        strategy: Box<Strategy>,
         /// How many replies there were.
         replies: u32,
         /// What was spent.

@@ -30,14 +30,6 @@ struct Found {
     report: Report,
 }
 
-/// The best of the replies that were not good enough.
-struct Best {
-    code: String,
-    report: Report,
-    fault: Fault,
-    model: String,
-}
-
 impl StrategyGenerator {
     /// A generator that asks this model.
     pub fn new(model: impl LanguageModel) -> Self {
@@ -77,7 +69,8 @@ impl StrategyGenerator {
         let mut spent = Box::<Spent>::default();
         let mut elapsed = Duration::ZERO;
         let mut prompt = request(description, options);
-        let mut best: Option<Best> = None;
+        // The best of the replies that were not good enough.
+        let mut best: Option<(Fault, Strategy)> = None;
         let mut last: Option<Fault> = None;
         let mut round = 0;
         loop {
@@ -92,28 +85,35 @@ impl StrategyGenerator {
             if self.pipeline.runs() {
                 with_round(Progress { testing: true, ..Progress::default() });
             }
-            let mut found = self.test(&reply.text, options).await;
+            let found = self.test(&reply.text, options).await;
             elapsed += found.report.ran();
-            let Some(fault) = found.report.fault.clone() else {
-                return Ok(deliver(found, reply, options, *spent, round > 0));
+            let fault = found.report.fault.clone();
+            let strategy = strategy(found, reply, options, round > 0);
+            let Some(fault) = fault else {
+                let Spent { attempts, usage } = *spent;
+                return Ok(Strategy { attempts, usage, ..strategy });
             };
-            let model = reply.model.to_string();
-            let (stage, reason) = (fault.stage.name(), fault.reason.name());
+            let (model, stage, reason) = (&strategy.model, fault.stage.name(), fault.reason.name());
             tracing::debug!(%model, round, stage, reason, "reply cannot be used");
-            prompt = match found.code.as_str() {
+            prompt = match strategy.code.as_str() {
                 "" => ask_for_code(description, options, &fault),
                 code => repair(code, &fault, options.max_output_tokens),
             };
-            if best.as_ref().is_none_or(|best| best.fault.stage <= fault.stage) {
-                let (code, report) = (std::mem::take(&mut found.code), found.report);
-                best = Some(Best { code, report, fault: fault.clone(), model });
+            if best.as_ref().is_none_or(|(before, _)| before.stage <= fault.stage) {
+                best = Some((fault.clone(), strategy));
             }
             round += 1;
             if (round > options.repairs || elapsed >= options.deadline)
-                && let Some(Best { code, report, fault, model }) = best
+                && let Some((fault, strategy)) = best
             {
-                let (fault, report) = (Box::new(fault), Box::new(report));
-                return Err(GenerateError::Invalid { fault, code, report, model, replies: round, spent });
+                let Spent { attempts, usage } = (*spent).clone();
+                let strategy = Box::new(Strategy { attempts, usage, ..strategy });
+                return Err(GenerateError::Invalid {
+                    fault: Box::new(fault),
+                    strategy,
+                    replies: round,
+                    spent,
+                });
             }
             last = Some(fault);
         }
@@ -172,7 +172,8 @@ fn ended_well(reply: &Reply, options: &GenerateOptions, spent: &mut Box<Spent>) 
     })
 }
 
-fn deliver(found: Found, reply: Reply, options: &GenerateOptions, spent: Spent, repaired: bool) -> Strategy {
+/// What one reply gave, with what that reply has cost.
+fn strategy(found: Found, reply: Reply, options: &GenerateOptions, repaired: bool) -> Strategy {
     let Found { code, class_name, mut warnings, report } = found;
     if !report.verified {
         // A verified strategy has been shown not to do what these suspect.
@@ -197,8 +198,8 @@ fn deliver(found: Found, reply: Reply, options: &GenerateOptions, spent: Spent, 
         model: reply.model,
         model_version: reply.model_version,
         key_id: reply.key_id,
-        attempts: spent.attempts,
-        usage: spent.usage,
+        attempts: reply.attempts,
+        usage: reply.usage,
         repaired,
         verified: report.verified,
         report,

@@ -26,15 +26,28 @@ mod options;
 mod pipeline;
 mod pooled;
 mod prices;
+mod prices_csv;
 mod prompt;
+#[cfg(feature = "verify")]
+mod python;
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod python_runner;
 mod report;
 mod runner;
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod sandbox;
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod sandbox_calls;
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod sandbox_files;
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod sandbox_launch;
 mod syntax;
 mod verification;
 mod version;
 
 /// The examples of the guide are compiled and run.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "verify", target_os = "linux"))]
 #[doc = include_str!("../../../docs/strategy-gen.md")]
 mod guide {}
 
@@ -51,10 +64,19 @@ pub use crate::judge::judge;
 pub use crate::model::{Blocked, Finish, LanguageModel, OnProgress, Progress, Reply};
 pub use crate::options::GenerateOptions;
 pub use crate::pipeline::Pipeline;
-pub use crate::prices::Prices;
+pub use crate::prices::{OwnPrices, Prices};
+pub use crate::prices_csv::PricesError;
 pub use crate::prompt::{PROMPT_VERSION, Prompt, SYSTEM_INSTRUCTION};
+#[cfg(feature = "verify")]
+pub use crate::python::{BACKTESTING_VERSION, PythonEnvironment};
+#[cfg(all(feature = "verify", target_os = "linux"))]
+pub use crate::python_runner::PythonRunner;
 pub use crate::report::{AttemptReport, Spent, Strategy, TokenUsage};
 pub use crate::runner::{CannotRun, Run, Runner, Task};
+#[cfg(all(feature = "verify", target_os = "linux"))]
+pub use crate::sandbox::{Ended, Isolation, Limits, Program, Sandbox};
+#[cfg(all(feature = "verify", target_os = "linux"))]
+pub use crate::sandbox_launch::launch_if_asked;
 pub use crate::syntax::Checked;
 pub use crate::verification::{Report, StageReport};
 pub use crate::version::same_model;

@@ -72,6 +72,11 @@ impl Pipeline {
         self.runner.is_ok()
     }
 
+    /// Why strategies are not run, if they are not.
+    pub fn not_run(&self) -> Option<&CannotRun> {
+        self.runner.as_ref().err()
+    }
+
     /// Verifies the module in a reply.
     pub async fn verify_reply(&self, reply: &str) -> Report {
         let mut report = Report::default();

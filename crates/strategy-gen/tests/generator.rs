@@ -147,10 +147,12 @@ async fn after_the_last_repair_the_finding_and_the_code_are_returned() {
         text.starts_with("gemini-2.5-flash gave no usable strategy in 2 replies: line 2, column 19"),
         "{text}"
     );
-    let GenerateError::Invalid { fault, code, spent, .. } = error else { panic!("{text}") };
-    assert_eq!((fault.reason, code.as_str()), (Reason::Rule(Rule::Syntax), BAD));
+    let GenerateError::Invalid { fault, strategy, spent, .. } = error else { panic!("{text}") };
+    assert_eq!((fault.reason, strategy.code.as_str()), (Reason::Rule(Rule::Syntax), BAD));
     assert_eq!(spent.attempts.len(), 2);
     assert_eq!(spent.usage, TokenUsage::new(200, 40));
+    assert_eq!((strategy.attempts, strategy.usage), (spent.attempts, spent.usage));
+    assert!(!strategy.verified);
 }
 
 #[tokio::test]

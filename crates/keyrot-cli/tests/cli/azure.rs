@@ -29,7 +29,7 @@ vault.set_secret("flash-01", "secret-of-flash-01")
 vault.set_secret("flash-02", "secret-of-flash-02")
 "#;
 
-const GENERATE: [&str; 2] = ["generate", "Buy when RSI < 30, sell when RSI > 70"];
+const GENERATE: [&str; 3] = ["generate", "Buy when RSI < 30, sell when RSI > 70", "--no-verify"];
 
 fn rotating() -> Place {
     Place::new()

@@ -11,7 +11,7 @@ const TEXT: &str = "Buy when RSI < 30, sell when RSI > 70";
 async fn one_variable_is_enough_and_the_code_is_on_stdout() {
     let server = serve(provider()).await;
     let place = Place::new().set("GEMINI_API_KEY", "secret-of-single").at(&server);
-    let run = place.run(&["generate", TEXT]);
+    let run = place.run(&["generate", TEXT, "--no-verify"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(
         run.stdout.starts_with("import") && run.stdout.contains("class RsiStrategy(Strategy):"),

@@ -2,5 +2,13 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod escapes;
 mod gate;
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod repairs;
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod sandboxed;
 mod table;
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod verdicts;

@@ -1,0 +1,136 @@
+//! `keyrot python setup`: the private environment in which generated strategies are run.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use keyrot::Environment;
+use keyrot_core::Vars;
+use serde::Serialize;
+use strategy_gen::{BACKTESTING_VERSION, CannotRun, PythonEnvironment};
+
+use crate::arguments::Options;
+use crate::failure::Failure;
+use crate::output;
+use crate::python_setup;
+
+#[derive(Debug, Args)]
+pub(crate) struct PythonArguments {
+    #[command(subcommand)]
+    command: PythonCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PythonCommand {
+    /// Make the private Python environment in which generated strategies are run
+    Setup(SetupArguments),
+}
+
+#[derive(Debug, Args)]
+struct SetupArguments {
+    /// Make it anew, even if it is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// The result, for programs.
+#[derive(Serialize)]
+struct SetupJson<'a> {
+    folder: &'a std::path::Path,
+    python: &'a std::path::Path,
+    backtesting: &'static str,
+    /// False if it was there already.
+    made: bool,
+}
+
+pub(crate) fn run(arguments: PythonArguments, options: &Options) -> Result<(), Failure> {
+    let PythonCommand::Setup(SetupArguments { force }) = arguments.command;
+    let variables = Environment::read(options.env_file.as_deref())?;
+    let vars = variables.vars();
+    let there = environment(vars).ok().filter(|_| !force);
+    let made = there.is_none();
+    let environment = match there {
+        Some(environment) => environment,
+        None => set_up(vars)?,
+    };
+    let (folder, python) = (environment.folder(), environment.python());
+    if options.json {
+        output::print_json(&SetupJson { folder, python, backtesting: BACKTESTING_VERSION, made })?;
+    } else {
+        let what = if made { "is ready" } else { "is there already (--force makes it anew)" };
+        output::note(&format!("backtesting {BACKTESTING_VERSION} in {} {what}", folder.display()));
+    }
+    Ok(())
+}
+
+/// Makes the environment.
+fn set_up(vars: &Vars) -> Result<PythonEnvironment, Failure> {
+    if cfg!(not(target_os = "linux")) {
+        return Err(Failure::usage(format!(
+            "{ONLY_LINUX}; elsewhere `keyrot generate` delivers them not verified"
+        )));
+    }
+    let folder = folder(vars).ok_or_else(|| Failure::usage(NO_FOLDER))?;
+    python_setup::make(&folder, vars)?;
+    PythonEnvironment::at(&folder).map_err(|error| Failure::failed(error.to_string()))
+}
+
+/// The user's environment, or what to do to have one.
+pub(crate) fn environment(vars: &Vars) -> Result<PythonEnvironment, CannotRun> {
+    if cfg!(not(target_os = "linux")) {
+        return Err(CannotRun::NoIsolation(ONLY_LINUX.to_owned()));
+    }
+    match folder(vars) {
+        Some(folder) => PythonEnvironment::at(&folder),
+        None => Err(CannotRun::NoPython(NO_FOLDER.to_owned())),
+    }
+}
+
+/// Asks a person at a terminal whether to make it now; `None` if nobody is there or the answer is no.
+pub(crate) fn offer(vars: &Vars) -> Result<Option<PythonEnvironment>, Failure> {
+    let Some(folder) = folder(vars) else { return Ok(None) };
+    if !(io::stdin().is_terminal() && output::is_watched()) {
+        return Ok(None);
+    }
+    output::info(&format!(
+        "generated strategies are run in a sandbox before you get them. That needs a private Python environment in {} \
+         (about 260 MB); --no-verify does without",
+        folder.display()
+    ));
+    let answer = output::ask("Make it now? [Y/n] ")?;
+    match answer.trim() {
+        "" | "y" | "Y" | "yes" => set_up(vars).map(Some),
+        _ => Ok(None),
+    }
+}
+
+const ONLY_LINUX: &str = "generated strategies are run on Linux only";
+
+const NO_FOLDER: &str = "there is no folder for a user's data; set HOME or XDG_DATA_HOME";
+
+/// Where the environment belongs: in the folder of the system for a user's data.
+fn folder(vars: &Vars) -> Option<PathBuf> {
+    let path = |name: &str| vars.text(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = if cfg!(windows) {
+        path("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        path("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        path("XDG_DATA_HOME").or_else(|| path("HOME").map(|home| home.join(".local/share")))
+    };
+    data.map(|data| data.join("keyrot").join("python"))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_is_in_the_users_data_folder() {
+        let of = |vars: &[(&str, &str)]| folder(&vars.iter().copied().collect());
+        assert_eq!(of(&[("HOME", "/me")]), Some("/me/.local/share/keyrot/python".into()));
+        assert_eq!(of(&[("HOME", "/me"), ("XDG_DATA_HOME", "/data")]), Some("/data/keyrot/python".into()));
+        assert_eq!(of(&[("HOME", "/me"), ("XDG_DATA_HOME", "data")]), of(&[("HOME", "/me")]));
+        assert_eq!(of(&[]), None);
+    }
+}

@@ -1,0 +1,205 @@
+//! `keyrot generate` runs what it generates, and what it does where it cannot.
+
+use std::process::Command;
+
+use gemini_sim::{Fault, FaultKind, SimServer};
+use keyrot_test_servers::tool;
+use serde_json::{Value, json};
+
+use crate::place::{Place, Run, provider, serve};
+
+const TEXT: &str = "Buy when RSI < 30, sell when RSI > 70";
+const MARK: &str = "# NOT VERIFIED: ";
+
+fn place(server: &SimServer) -> Place {
+    Place::new().set("GEMINI_API_KEY", "secret-of-single").at(server)
+}
+
+/// With the Python environment of the tests where `keyrot python setup` would have made one.
+#[cfg(target_os = "linux")]
+fn with_python(server: &SimServer) -> Place {
+    let place = place(server);
+    let folder = place.path("data/keyrot");
+    std::fs::create_dir_all(&folder).unwrap();
+    let python = tool("python");
+    std::os::unix::fs::symlink(python.parent().unwrap().parent().unwrap(), folder.join("python")).unwrap();
+    let data = place.path("data").display().to_string();
+    place.set("XDG_DATA_HOME", &data)
+}
+
+/// A module that the provider answers with, so many times.
+fn answer(code: &str, times: u64) -> Fault {
+    let event = json!({
+        "candidates": [{
+            "content": {"role": "model", "parts": [{"text": format!("```python\n{code}\n```\n")}]},
+            "finishReason": "STOP",
+            "index": 0,
+        }],
+        "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 20, "totalTokenCount": 120},
+        "modelVersion": "gemini-3.8-flash",
+    });
+    let content_type = Some("text/event-stream".to_owned());
+    Fault::new(FaultKind::Verbatim { status: 200, body: format!("data: {event}\r\n\r\n"), content_type })
+        .times(times)
+}
+
+const NEVER_TRADES: &str = "from backtesting import Strategy\n\n\nclass Idle(Strategy):\n    def init(self):\n        \
+                            pass\n\n    def next(self):\n        pass\n";
+
+fn warnings(run: &Run) -> usize {
+    run.stderr.lines().filter(|line| line.starts_with("warning:")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_python_the_code_is_delivered_marked_with_one_warning_that_says_what_to_do() {
+    let server = serve(provider()).await;
+    let place = place(&server).set("XDG_DATA_HOME", "/nowhere");
+    let run = place.run(&["generate", TEXT, "--out", "s.py"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(warnings(&run), 1, "{run:?}");
+    assert!(
+        run.stderr.contains("warning: not verified: no Python environment")
+            && run.stderr.contains("`keyrot python setup`"),
+        "{run:?}"
+    );
+    let code = place.read("s.py");
+    assert!(code.starts_with(MARK) && code.contains("\nimport pandas"), "{code}");
+    assert!(!code.contains("nowhere"), "the code may go elsewhere: {code}");
+
+    let json = place.run(&["generate", TEXT, "--json"]).json();
+    assert_eq!(json!([json["verified"], json["report"]["verified"]]), json!([false, false]));
+    assert_eq!(json["report"]["not_run"]["reason"], "no-python");
+    assert!(json["code"].as_str().unwrap().starts_with(MARK), "{json}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_want_it_run_gets_the_code_as_it_is() {
+    let server = serve(provider()).await;
+    let run = place(&server).run(&["generate", TEXT, "--no-verify"]);
+    assert_eq!((run.code, warnings(&run)), (0, 0), "{run:?}");
+    assert!(run.stdout.starts_with("import"), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_only_verified_code_is_told_before_anything_is_spent() {
+    let server = serve(provider()).await;
+    let place = place(&server);
+    place
+        .run(&["generate", TEXT, "--require-verified"])
+        .fails(1, &["nothing can be verified", "keyrot python setup"]);
+    place
+        .run(&["generate", TEXT, "--data", "mine.csv"])
+        .fails(2, &["--data mine.csv cannot be read", "goog, eurusd, btcusd"]);
+    place.write("mine.csv", "Date,Open,High,Close\n2024-01-01,1,1,1\n");
+    place.run(&["generate", TEXT, "--data", "mine.csv"]).fails(2, &["mine.csv has no column Low"]);
+    place.run(&["generate", TEXT, "--require-verified", "--no-verify"]).fails(2, &["cannot be used with"]);
+    assert_eq!(server.attempts().len(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
+async fn with_python_it_is_run_and_the_report_says_what_it_showed() {
+    let server = serve(provider()).await;
+    let place = with_python(&server);
+    let run = place.run(&["generate", TEXT, "--require-verified"]);
+    assert_eq!((run.code, warnings(&run)), (0, 0), "{run:?}");
+    assert!(
+        run.stdout.starts_with("import") && run.stderr.contains("verified on GOOG, 2148 days: "),
+        "{run:?}"
+    );
+
+    let bars: Vec<String> = (0..400)
+        .map(|bar| {
+            let price = 100.0 + 30.0 * (f64::from(bar) / 15.0).sin();
+            format!("{},{price},{},{},{price}", 1_600_000_000 + 86_400 * bar, price + 1.0, price - 1.0)
+        })
+        .collect();
+    place.write("mine.csv", &format!("time,open,high,low,close\n{}\n", bars.join("\n")));
+    let json = place.run(&["generate", TEXT, "--json", "--data", "mine.csv"]).json();
+    assert_eq!(json["verified"], true, "{json}");
+    let report = &json["report"];
+    let stages: Vec<&str> =
+        report["stages"].as_array().unwrap().iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["extract", "gate", "compile", "backtest", "judge"]);
+    assert_eq!(report["data"], "mine.csv, 400 bars");
+    assert_eq!(report["backtest"]["look_ahead"]["tried"], 16);
+    assert_eq!(report["backtest"]["look_ahead"]["flagged"], 0);
+    let statistics = report["backtest"]["statistics"].as_object().unwrap();
+    assert!(statistics.len() >= 33 && statistics["# Trades"].as_u64().unwrap() > 0, "{statistics:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
+async fn what_was_run_and_is_not_good_is_repaired_or_withheld() {
+    let server = serve(provider().fault(answer(NEVER_TRADES, 2))).await;
+    let json = with_python(&server).run(&["generate", TEXT, "--json"]).json();
+    assert_eq!(json!([json["verified"], json["repaired"]]), json!([true, true]));
+    assert_eq!(json["attempts"].as_array().unwrap().len(), 3);
+
+    let server = serve(provider().fault(answer(NEVER_TRADES, 100))).await;
+    let place = with_python(&server);
+    let run = place.run(&["generate", TEXT, "--repairs", "1", "--out", "s.py"]);
+    run.fails(1, &["in 2 replies: judge: the strategy never trades", "--allow-unverified"]);
+    assert!(run.stdout.is_empty() && !place.path("s.py").exists(), "{run:?}");
+    let run = place.run(&["generate", TEXT, "--repairs", "0", "--allow-unverified"]);
+    assert_eq!((run.code, warnings(&run)), (0, 1), "{run:?}");
+    assert!(run.stdout.starts_with(&format!("{MARK}judge: the strategy never trades")), "{run:?}");
+    assert!(run.stderr.contains("warning: not verified: judge: "), "{run:?}");
+}
+
+/// Runs a program on a kernel without Landlock: that call does not exist for it.
+const WITHOUT_LANDLOCK: &str = r"
+import ctypes, os, struct, sys
+code = lambda *op: struct.pack('HBBI', *op)
+# Load the number of the call; 444 is landlock_create_ruleset: ENOSYS (38), everything else is allowed.
+filter = code(0x20, 0, 0, 0) + code(0x15, 0, 1, 444) + code(0x06, 0, 0, 0x50000 | 38) + code(0x06, 0, 0, 0x7fff0000)
+buffer = ctypes.create_string_buffer(filter, len(filter))
+program = struct.pack('HxxxxxxP', len(filter) // 8, ctypes.addressof(buffer))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.create_string_buffer(program, len(program)), 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
+async fn where_the_kernel_cannot_isolate_nothing_is_run_unless_it_is_wished() {
+    let server = serve(provider()).await;
+    let place = with_python(&server);
+    let run = |arguments: &[&str]| -> Run {
+        let keyrot = place.command(arguments);
+        let mut command = Command::new(tool("python"));
+        command.args(["-c", WITHOUT_LANDLOCK]).arg(keyrot.get_program()).args(arguments).env_clear();
+        command.envs(keyrot.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(place.folder()).output().unwrap().into()
+    };
+    let delivered = run(&["generate", TEXT, "--json"]);
+    let json: Value = delivered.json();
+    assert_eq!(
+        json!([json["verified"], json["report"]["not_run"]["reason"]]),
+        json!([false, "no-isolation"])
+    );
+    assert!(json["code"].as_str().unwrap().starts_with(MARK));
+    assert_eq!(warnings(&delivered), 1, "{delivered:?}");
+    assert!(
+        delivered.stderr.contains("Landlock") && delivered.stderr.contains("--unsafe-no-sandbox"),
+        "{delivered:?}"
+    );
+    run(&["generate", TEXT, "--require-verified"]).fails(1, &["cannot isolate"]);
+    let json = run(&["generate", TEXT, "--json", "--unsafe-no-sandbox"]).json();
+    assert_eq!(json["verified"], true);
+}
+
+#[test]
+#[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
+fn setup_finds_what_is_there_and_names_what_it_needs() {
+    let place = Place::new();
+    place.run(&["python", "setup"]).fails(2, &["HOME or XDG_DATA_HOME"]);
+    let data = place.path("data").display().to_string();
+    let place = place.set("XDG_DATA_HOME", &data).set("PATH", "/nowhere");
+    place.run(&["python", "setup"]).fails(1, &["neither uv nor Python 3.11"]);
+    assert_eq!(std::fs::read_dir(place.path("data/keyrot")).unwrap().count(), 0, "a draft is left behind");
+}

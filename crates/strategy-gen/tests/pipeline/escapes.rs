@@ -1,0 +1,311 @@
+//! Nothing gets out of the sandbox: what a strategy could try if it got past the gate, tried in plain Python, by
+//! whoever runs the tests and by an ordinary user, with name spaces and without.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use keyrot_test_servers::{tool, wait_until};
+use strategy_gen::{CannotRun, Ended, Isolation, Program, Sandbox};
+use tempfile::TempDir;
+
+use crate::sandboxed::{COPY_OF_LAUNCHER, LAUNCHER, sandbox};
+
+/// The user `nobody`.
+const NOBODY: &str = "65534";
+
+/// Tells a copy of this test which interpreter to take.
+const PYTHON: &str = "STRATEGY_GEN_TEST_PYTHON";
+
+/// An interpreter that every user may execute.
+fn python() -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "how a copy of this test knows, which may not look itself")]
+    if let Some(known) = std::env::var_os(PYTHON) {
+        return known.into();
+    }
+    let own = tool("python").canonicalize().expect("it is there");
+    let system = Path::new("/usr/bin/python3").canonicalize();
+    let for_all = |path: &Path| {
+        path.ancestors().all(|part| part.metadata().is_ok_and(|part| part.permissions().mode() & 0o5 == 0o5))
+    };
+    [Some(own), system.ok()]
+        .into_iter()
+        .flatten()
+        .find(|python| for_all(python))
+        .expect("a Python that every user may execute: the one of the tools, or /usr/bin/python3")
+}
+
+/// How long something may take that is about to happen.
+const SOON: Duration = Duration::from_secs(30);
+
+/// What is tried. The last line of the output is the answer: `stopped: ...`, or what was reached.
+struct Trial {
+    folder: TempDir,
+    sandbox: Sandbox,
+}
+
+impl Trial {
+    fn new(isolation: Isolation) -> Self {
+        let mut sandbox = sandbox();
+        sandbox.isolation = isolation;
+        sandbox.limits.cpu = Duration::from_secs(5);
+        Self { folder: TempDir::new().expect("a folder"), sandbox }
+    }
+
+    fn program(&self, script: &str) -> Program {
+        let python = python();
+        let folder = self.folder.path();
+        fs::write(folder.join("script.py"), script).expect("it can be written");
+        fs::create_dir_all(folder.join("scratch")).expect("it can be made");
+        let base = python.parent().and_then(Path::parent).expect("an installation");
+        Program {
+            program: python.clone(),
+            arguments: vec!["-I".to_owned(), "-B".to_owned(), folder.join("script.py").display().to_string()],
+            environment: Vec::new(),
+            read: vec![base.join("lib"), folder.to_owned()],
+            execute: vec![python],
+            scratch: folder.join("scratch"),
+        }
+    }
+
+    async fn run(&self, script: &str) -> Ended {
+        self.sandbox.run(&self.program(script)).await.expect("this machine can isolate")
+    }
+
+    /// What the script tells last.
+    async fn tells(&self, script: &str) -> String {
+        let ended = self.run(script).await;
+        let output = String::from_utf8_lossy(&ended.output).into_owned();
+        let last = output.lines().last().map(str::to_owned);
+        last.unwrap_or_else(|| panic!("{script}\n{:?}\n{}", ended.status, ended.complaint))
+    }
+
+    /// One attempt: an expression in Python that must raise an `OSError`, `MemoryError` or `ValueError`.
+    async fn stops(&self, imports: &str, attempt: &str) -> String {
+        let script = format!(
+            "import {imports}\ntry:\n    print('reached', ascii({attempt})[:300])\nexcept (OSError, MemoryError, ValueError) as \
+             error:\n    print('stopped:', type(error).__name__, error)\n"
+        );
+        let told = self.tells(&script).await;
+        assert!(told.starts_with("stopped: "), "{:?} {attempt}: {told}", self.sandbox.isolation);
+        told
+    }
+}
+
+async fn everything_is_stopped(isolation: Isolation) {
+    let trial = Trial::new(isolation);
+    let quote = |path: &Path| format!("{:?}", path.display().to_string());
+
+    // It is alive and can compute, so that what follows proves something.
+    assert_eq!(
+        trial.tells("import math, json, decimal\nprint(math.sqrt(49), json.dumps([1]))").await,
+        "7.0 [1]"
+    );
+
+    // The environment, its own and others'.
+    assert_eq!(trial.tells("import os\nprint(sorted(os.environ))").await, "['LC_CTYPE']");
+    let parent = std::process::id();
+    for of in [parent.to_string(), "self".to_owned(), "1".to_owned()] {
+        trial.stops("os", &format!("open('/proc/{of}/environ', 'rb').read()")).await;
+    }
+    trial.stops("os", "os.listdir('/proc')").await;
+
+    // Files: another folder, the system's, the user's home, what the sandbox's own files are beside.
+    let elsewhere = TempDir::new().expect("a folder");
+    let secret = elsewhere.path().join("keys.json");
+    fs::write(&secret, "sentinel").expect("it can be written");
+    for path in [&secret, Path::new("/etc/passwd"), Path::new("/etc/hostname")] {
+        trial.stops("os", &format!("open({}).read()", quote(path))).await;
+    }
+    for folder in
+        [elsewhere.path(), Path::new("/"), Path::new("/home"), Path::new("/root"), Path::new("/etc")]
+    {
+        trial.stops("os", &format!("os.listdir({})", quote(folder))).await;
+    }
+    trial.stops("os", &format!("open({}, 'w')", quote(&elsewhere.path().join("new")))).await;
+    trial.stops("os", &format!("os.truncate({}, 0)", quote(&secret))).await;
+    trial.stops("os", &format!("os.remove({})", quote(&secret))).await;
+    trial.stops("os", &format!("os.chmod({}, 0)", quote(&secret))).await;
+    trial.stops("os", &format!("os.utime({}, (0, 0))", quote(&secret))).await;
+    trial.stops("os", &format!("os.symlink({}, 'link') or open('link').read()", quote(&secret))).await;
+    trial.stops("os", &format!("os.link({}, 'link')", quote(&secret))).await;
+    trial.stops("os", &format!("open({}, 'w')", quote(&trial.folder.path().join("script.py")))).await;
+    assert_eq!(fs::read_to_string(&secret).expect("it is still there"), "sentinel");
+    assert_eq!(fs::read_dir(elsewhere.path()).expect("it is still there").count(), 1);
+
+    // The network: this machine, another one, a name, a Unix socket, a raw one.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it has an address").port();
+    for attempt in [
+        format!("socket.create_connection(('127.0.0.1', {port}), 3)"),
+        "socket.create_connection(('192.0.2.1', 80), 3)".to_owned(),
+        "socket.create_connection(('example.org', 80), 3)".to_owned(),
+        "socket.socket(socket.AF_UNIX)".to_owned(),
+        "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)".to_owned(),
+        "socket.socketpair()".to_owned(),
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 53))".to_owned(),
+    ] {
+        trial.stops("socket", &attempt).await;
+    }
+    listener.set_nonblocking(true).expect("a socket can be asked");
+    assert!(listener.accept().is_err(), "somebody has connected");
+
+    // Processes.
+    assert!(trial.stops("os", "[os.fork() for _ in range(10_000)]").await.contains("BlockingIOError"));
+    trial.stops("subprocess", "subprocess.run(['/bin/true'])").await;
+    trial.stops("os", "os.posix_spawn('/bin/true', ['true'], {})").await;
+    trial.stops("os", "os.execv('/bin/sh', ['sh', '-c', 'echo reached'])").await;
+    trial.stops("os", &format!("os.kill({parent}, 0)")).await;
+    trial.stops("os", "os.kill(-1, 9)").await;
+    assert!(
+        trial.tells("import threading\ntry:\n    threading.Thread(target=print).start()\nexcept RuntimeError as e:\n    print(e)").await
+            .contains("can't start new thread")
+    );
+
+    // Memory, and what would be memory by another name.
+    trial.stops("os", "len(bytearray(8 << 30))").await;
+    trial.stops("os", "[bytearray(64 << 20) for _ in range(128)]").await;
+    trial.stops("os", "os.memfd_create('x')").await;
+    trial.stops("resource", "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))").await;
+
+    // The disk: a file, many of them, in the scratch folder and beside it.
+    trial.stops("os", "[open(f'{n}', 'wb', 0).write(bytes(8 << 20)) for n in range(100)]").await;
+    trial.stops("os", "[open(f'{n}', 'wb').close() for n in range(10_000)]").await;
+    let left = fs::read_dir(trial.folder.path().join("scratch")).expect("it is there").count();
+    assert_eq!(left, 0, "the scratch folder on the disk was written to");
+}
+
+async fn endless_work_is_ended(isolation: Isolation) {
+    let mut trial = Trial::new(isolation);
+    trial.sandbox.limits.cpu = Duration::from_secs(1);
+    let ended = trial.run("while True:\n    pass\n").await;
+    assert!(!ended.timed_out && !ended.status.success(), "{:?}", ended.status);
+    assert!(ended.signal().is_some(), "{:?}", ended.status);
+    assert!((0.8..=4.0).contains(&ended.cpu.as_secs_f64()), "{:?}", ended.cpu);
+
+    trial.sandbox.limits.wall = Duration::from_secs(2);
+    let ended = trial.run("import time\nprint('asleep', flush=True)\ntime.sleep(3600)\n").await;
+    assert!(ended.timed_out, "{:?}", ended.status);
+}
+
+/// True if some process has this text in its command line.
+fn runs(text: &str) -> bool {
+    let folders = fs::read_dir("/proc").expect("this is Linux").flatten();
+    folders
+        .map(|folder| folder.path().join("cmdline"))
+        .any(|file| fs::read(file).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text)))
+}
+
+async fn dropping_it_ends_it(isolation: Isolation) {
+    let trial = Trial::new(isolation);
+    let marker = trial.folder.path().join("script.py").display().to_string();
+    let program = trial.program("import time\ntime.sleep(3600)\n");
+    let seen = wait_until("it runs", SOON, async || runs(&marker));
+    tokio::select! {
+        ended = trial.sandbox.run(&program) => panic!("{ended:?}"),
+        () = seen => {}
+    }
+    wait_until("it is gone", SOON, async || !runs(&marker)).await;
+}
+
+/// Set for a copy of this test that is to be killed.
+const TO_BE_KILLED: &str = "STRATEGY_GEN_TEST_PARENT";
+
+#[tokio::test]
+#[ignore = "needs Python: cargo xtask test"]
+async fn a_program_does_not_outlive_a_parent_that_is_killed() {
+    #[expect(clippy::disallowed_methods, reason = "how a copy of this test knows what it is")]
+    if let Some(folder) = std::env::var_os(TO_BE_KILLED) {
+        let mut trial =
+            Trial::new(if folder == "full" { Isolation::Full } else { Isolation::WithoutNamespaces });
+        trial.sandbox.limits.wall = Duration::from_secs(3600);
+        let script = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(3600)\n";
+        let marker = trial.folder.path().join("script.py");
+        println!("\n{}", marker.display());
+        panic!("{:?}", trial.run(script).await);
+    }
+    for isolation in ["full", "without"] {
+        let mut parent = Command::new(std::env::current_exe().expect("it has a name"))
+            .args(["--exact", "escapes::a_program_does_not_outlive_a_parent_that_is_killed"])
+            .args(["--include-ignored", "--nocapture"])
+            .env(TO_BE_KILLED, isolation)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("it can be started");
+        let lines = BufReader::new(parent.stdout.take().expect("it is piped")).lines();
+        let marker = lines.map_while(Result::ok).find(|line| line.ends_with("script.py")).expect("it begins");
+        wait_until("it runs", SOON, async || runs(&marker)).await;
+        parent.kill().expect("it is there");
+        parent.wait().expect("it is gone");
+        wait_until("its program is gone", SOON, async || !runs(&marker)).await;
+        fs::remove_dir_all(Path::new(&marker).parent().expect("a folder")).expect("it was left behind");
+    }
+}
+
+async fn all_of_it() {
+    for isolation in [Isolation::Full, Isolation::WithoutNamespaces] {
+        everything_is_stopped(isolation).await;
+        endless_work_is_ended(isolation).await;
+        dropping_it_ends_it(isolation).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Python: cargo xtask test"]
+async fn escapes_are_stopped_for_whoever_runs_the_tests() {
+    all_of_it().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Python: cargo xtask test"]
+async fn escapes_are_stopped_for_an_ordinary_user() {
+    if !rustix::process::geteuid().is_root() {
+        return all_of_it().await; // this is one
+    }
+    let home = TempDir::new().expect("a folder");
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    // What this was built into may be closed to other users.
+    let copy = |program: &Path, name: &str| {
+        let copy = home.path().join(name);
+        fs::copy(program, &copy).expect("it can be copied");
+        copy
+    };
+    let this = copy(&std::env::current_exe().expect("it has a name"), "tests");
+    let launcher = copy(Path::new(LAUNCHER), "launcher");
+    let output = Command::new("setpriv")
+        .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"])
+        .arg(this)
+        .args([
+            "--exact",
+            "escapes::escapes_are_stopped_for_an_ordinary_user",
+            "--include-ignored",
+            "--nocapture",
+        ])
+        .env("TMPDIR", home.path())
+        .env(COPY_OF_LAUNCHER, launcher)
+        .env(PYTHON, python())
+        .current_dir("/")
+        .output()
+        .expect("setpriv is there");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("1 passed"), "{told}");
+}
+
+#[tokio::test]
+#[ignore = "needs Python: cargo xtask test"]
+async fn where_nothing_can_be_isolated_nothing_is_run() {
+    let mut trial = Trial::new(Isolation::Full);
+    let program = trial.program("open('ran', 'w')");
+    // A launcher that does not launch stands for a kernel that refuses.
+    trial.sandbox = Sandbox::new(["/bin/false"]);
+    let error = trial.sandbox.run(&program).await.expect_err("there is no sandbox");
+    assert!(matches!(error, CannotRun::NoIsolation(_)), "{error}");
+    trial.sandbox = Sandbox::new(["/bin/echo"]);
+    let error = trial.sandbox.run(&program).await.expect_err("there is no sandbox");
+    assert!(matches!(error, CannotRun::NoIsolation(_)), "{error}");
+}
