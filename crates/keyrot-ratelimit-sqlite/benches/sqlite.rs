@@ -18,6 +18,7 @@ use keyrot_core::{
 };
 use keyrot_ratelimit_sqlite::{SqliteLimiter, SqliteOptions};
 use rusqlite::{Connection, params};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Ratios are the median of so many rounds, in which all are measured in turn.
 const ROUNDS: usize = 7;
@@ -42,19 +43,19 @@ fn main() {
 /// One call after the other: each is a commit, with the way to the writer's thread and back.
 fn commits() {
     let folder = tempfile::tempdir().expect("a folder");
-    let bare = bare(&folder.path().join("bare.db"));
+    let loops = bare(&folder.path().join("bare.db"));
     let limiter = limiter(&folder.path().join("state.db"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let (mut alone, mut reserved, mut settled, mut together) = (vec![], vec![], vec![], vec![]);
     let mut caller = Caller::new(limiter.clone(), 1);
     for _ in 0..ROUNDS {
-        alone.push(per_second(COMMITS, || {
+        alone.push(measure(COMMITS, || {
             for number in 0..COMMITS {
-                update(&bare, number);
+                update(&loops, number);
             }
         }));
         let mut taken = Vec::new();
-        reserved.push(per_second(COMMITS, || {
+        reserved.push(measure(COMMITS, || {
             taken = runtime.block_on(async {
                 let mut taken = Vec::new();
                 while taken.len() < COMMITS as usize {
@@ -66,14 +67,14 @@ fn commits() {
                 taken
             });
         }));
-        settled.push(per_second(COMMITS, || {
+        settled.push(measure(COMMITS, || {
             runtime.block_on(async {
                 for taken in taken.drain(..) {
                     caller.settle(taken).await;
                 }
             });
         }));
-        together.push(per_second(COMMITS * 8, || {
+        together.push(measure(COMMITS * 8, || {
             runtime.block_on(async {
                 let tasks = (0..64).map(|task| pairs(limiter.clone(), 100 + task, COMMITS as usize * 4 / 64));
                 let local = tokio::task::LocalSet::new();
@@ -84,15 +85,20 @@ fn commits() {
             });
         }));
     }
-    let [alone, reserved, settled, together] = [alone, reserved, settled, together].map(median);
-    println!("| one process, a second | operations | beside the bare loop |\n|---|---|---|");
-    println!("| `BEGIN IMMEDIATE; UPDATE; COMMIT`, nothing else | {alone:.0} | 1 |");
-    for (what, rate) in [
+    let bare = median(&alone);
+    println!(
+        "| one process | a second | beside the bare loop | CPU, µs | beside the bare loop |\n|---|---|---|---|---|"
+    );
+    for (what, rounds) in [
+        ("`BEGIN IMMEDIATE; UPDATE; COMMIT`, nothing else", alone),
         ("reserve, one after the other", reserved),
         ("settle, one after the other", settled),
         ("reserve and settle, 64 callers", together),
     ] {
-        println!("| {what} | {rate:.0} | {:.2} |", rate / alone);
+        let took = median(&rounds);
+        let (rate, cpu) = (1.0 / took.wall.as_secs_f64(), took.cpu.as_secs_f64() * 1e6);
+        let beside = [bare.wall.div_duration_f64(took.wall), bare.cpu.div_duration_f64(took.cpu)];
+        println!("| {what} | {rate:.0} | {:.2} | {cpu:.1} | {:.2} |", beside[0], beside[1]);
     }
 }
 
@@ -270,13 +276,31 @@ fn update(connection: &Connection, number: u32) {
     run("COMMIT").expect("a commit");
 }
 
-fn per_second(count: u32, run: impl FnOnce()) -> f64 {
-    let before = Instant::now();
-    run();
-    f64::from(count) / before.elapsed().as_secs_f64()
+/// What one operation took.
+#[derive(Clone, Copy)]
+struct Took {
+    wall: Duration,
+    /// Of all threads of this process.
+    cpu: Duration,
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+fn measure(count: u32, run: impl FnOnce()) -> Took {
+    let (wall, cpu) = (Instant::now(), cpu());
+    run();
+    Took { wall: wall.elapsed() / count, cpu: (self::cpu() - cpu) / count }
+}
+
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).expect("a time after the start")
+}
+
+/// Of each by itself.
+fn median(rounds: &[Took]) -> Took {
+    let middle = |of: fn(&Took) -> Duration| {
+        let mut sorted: Vec<Duration> = rounds.iter().map(of).collect();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2]
+    };
+    Took { wall: middle(|took| took.wall), cpu: middle(|took| took.cpu) }
 }
