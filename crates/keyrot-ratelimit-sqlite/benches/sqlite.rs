@@ -19,9 +19,11 @@ use keyrot_core::{
 use keyrot_ratelimit_sqlite::{SqliteLimiter, SqliteOptions};
 use rusqlite::{Connection, params};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::Runtime;
+use tokio::task::LocalSet;
 
 /// Ratios are the median of so many rounds, in which all are measured in turn.
-const ROUNDS: usize = 7;
+const ROUNDS: u64 = 7;
 const COMMITS: u32 = 3_000;
 const GROUPS: usize = 20;
 const TASKS: usize = 8;
@@ -40,15 +42,17 @@ fn main() {
     }
 }
 
-/// One call after the other: each is a commit, with the way to the writer's thread and back.
+/// One call after the other: each is a commit, with the way to the writer's thread and back. Then callers who share
+/// commits.
 fn commits() {
     let folder = tempfile::tempdir().expect("a folder");
     let loops = bare(&folder.path().join("bare.db"));
     let limiter = limiter(&folder.path().join("state.db"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let (mut alone, mut reserved, mut settled, mut together) = (vec![], vec![], vec![], vec![]);
+    let (mut alone, mut reserved, mut settled) = (vec![], vec![], vec![]);
+    let (mut few, mut many) = (vec![], vec![]);
     let mut caller = Caller::new(limiter.clone(), 1);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         alone.push(measure(COMMITS, || {
             for number in 0..COMMITS {
                 update(&loops, number);
@@ -74,16 +78,9 @@ fn commits() {
                 }
             });
         }));
-        together.push(measure(COMMITS * 8, || {
-            runtime.block_on(async {
-                let tasks = (0..64).map(|task| pairs(limiter.clone(), 100 + task, COMMITS as usize * 4 / 64));
-                let local = tokio::task::LocalSet::new();
-                for task in tasks {
-                    local.spawn_local(task);
-                }
-                local.await;
-            });
-        }));
+        // an epoch is used once: the batches of one that was heard before would be taken for repeats
+        few.push(at_once(&runtime, &limiter, 8, 1_000 * (2 * round + 1)));
+        many.push(at_once(&runtime, &limiter, 64, 1_000 * (2 * round + 2)));
     }
     let bare = median(&alone);
     println!(
@@ -93,7 +90,8 @@ fn commits() {
         ("`BEGIN IMMEDIATE; UPDATE; COMMIT`, nothing else", alone),
         ("reserve, one after the other", reserved),
         ("settle, one after the other", settled),
-        ("reserve and settle, 64 callers", together),
+        ("reserve and settle, 8 callers", few),
+        ("reserve and settle, 64 callers", many),
     ] {
         let took = median(&rounds);
         let (rate, cpu) = (1.0 / took.wall.as_secs_f64(), took.cpu.as_secs_f64() * 1e6);
@@ -102,10 +100,25 @@ fn commits() {
     }
 }
 
-/// Several processes at once, first each with the bare loop and SQLite's own way of waiting.
+/// So many callers, who share the commits.
+fn at_once(runtime: &Runtime, limiter: &SqliteLimiter, callers: u32, epoch: u64) -> Took {
+    let each = COMMITS * 4 / callers;
+    measure(each * callers * 2, || {
+        let local = LocalSet::new();
+        for caller in 0..callers {
+            local.spawn_local(pairs(limiter.clone(), epoch + u64::from(caller), each));
+        }
+        runtime.block_on(local);
+    })
+}
+
+/// Several processes at once, first each with the bare loop and SQLite's own way of waiting. The last column is what
+/// the machine does to a thread that only naps for a millisecond, over and over.
 fn processes() {
-    println!("\n| processes | what each does | a second, all of them | longest, ms | p99, ms |");
-    println!("|---|---|---|---|---|");
+    println!(
+        "\n| processes | what each does | a second, all of them | longest, ms | p99, ms | longest nap, ms |"
+    );
+    println!("|---|---|---|---|---|---|");
     for (count, kind, what) in [
         (1, "bare", "a bare loop"),
         (2, "bare", "a bare loop, waiting as SQLite does"),
@@ -125,7 +138,7 @@ fn processes() {
             Command::new(&own).env(WORKER, role).stdout(Stdio::piped()).spawn().expect("a process")
         };
         let workers: Vec<_> = (0..count).map(start).collect();
-        let (mut done, mut longest, mut worst) = (0.0, 0.0_f64, 0.0_f64);
+        let (mut done, mut longest, mut worst, mut napped) = (0.0, 0.0_f64, 0.0_f64, 0.0_f64);
         for worker in workers {
             let output = worker.wait_with_output().expect("a worker that ends");
             let text = String::from_utf8(output.stdout).expect("a report");
@@ -133,8 +146,12 @@ fn processes() {
             done += numbers.next().expect("a count");
             longest = longest.max(numbers.next().expect("the longest"));
             worst = worst.max(numbers.next().expect("p99"));
+            napped = napped.max(numbers.next().expect("the longest nap"));
         }
-        println!("| {count} | {what} | {:.0} | {longest:.1} | {worst:.1} |", done / FOR.as_secs_f64());
+        println!(
+            "| {count} | {what} | {:.0} | {longest:.1} | {worst:.1} | {napped:.1} |",
+            done / FOR.as_secs_f64()
+        );
     }
 }
 
@@ -142,6 +159,7 @@ fn processes() {
 fn work(role: &str) {
     let role: Vec<&str> = role.split('|').collect();
     let (path, number) = (Path::new(role[0]), role[2].parse().expect("a number"));
+    let naps = std::thread::spawn(longest_nap);
     let mut waits = match role[1] {
         "bare" => update_for(path),
         _ => call_for(path, number),
@@ -149,7 +167,18 @@ fn work(role: &str) {
     waits.sort_unstable();
     let ms = |wait: Duration| wait.as_secs_f64() * 1000.0;
     let (longest, p99) = (waits[waits.len() - 1], waits[waits.len() * 99 / 100]);
-    println!("{} {} {}", waits.len(), ms(longest), ms(p99));
+    let nap = naps.join().expect("the longest nap");
+    println!("{} {} {} {}", waits.len(), ms(longest), ms(p99), ms(nap));
+}
+
+fn longest_nap() -> Duration {
+    let (end, mut longest) = (Instant::now() + FOR, Duration::ZERO);
+    while Instant::now() < end {
+        let before = Instant::now();
+        std::thread::sleep(Duration::from_millis(1));
+        longest = longest.max(before.elapsed());
+    }
+    longest
 }
 
 fn update_for(path: &Path) -> Vec<Duration> {
@@ -195,7 +224,7 @@ fn call_for(path: &Path, number: u64) -> Vec<Duration> {
     })
 }
 
-async fn pairs(limiter: SqliteLimiter, epoch: u64, count: usize) {
+async fn pairs(limiter: SqliteLimiter, epoch: u64, count: u32) {
     let mut caller = Caller::new(limiter, epoch);
     let mut done = 0;
     while done < count {
