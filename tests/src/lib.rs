@@ -10,6 +10,7 @@ mod docs_examples;
 pub mod docs_shell;
 pub mod four_keys;
 pub mod limit_run;
+pub mod limit_table;
 pub mod over_http;
 pub mod record;
 pub mod utilisation;

@@ -5,6 +5,7 @@ mod bench;
 mod conformance_rules;
 mod docs;
 mod docs_rules;
+mod feature_trees;
 mod features;
 mod fuzz;
 mod it;
@@ -12,10 +13,12 @@ mod layers;
 mod layout_rules;
 mod markdown;
 mod metadata;
+mod outside;
 mod provision;
 mod redis_programs;
 mod run;
 mod rust_text;
+mod simulate;
 mod source_rules;
 mod test;
 mod tidy;
@@ -35,6 +38,7 @@ Tasks:
                    the tests against a real server: vault, aws, azure, redis or all
   docs             rustdoc without warnings, links of the documentation
   bench [FILTER]   the benchmarks whose name contains FILTER, or all
+  simulate-limits  six virtual hours against every kind of window; fails if a figure does
   fuzz [--cases N] [FILTER]
                    the fuzz_ tests with N random inputs each (default 100000)
 
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         "tidy" => run::no_arguments(task, rest).and_then(|()| tidy::run()),
         "features" => run::no_arguments(task, rest).and_then(|()| features::run()),
         "docs" => run::no_arguments(task, rest).and_then(|()| docs::run()),
+        "simulate-limits" => run::no_arguments(task, rest).and_then(|()| simulate::run()),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
         "it" => it::run(rest),

@@ -262,7 +262,7 @@ impl GuardedLimiter {
         let mut state = self.lock();
         let seen_here = seen.saturating_sub(state.base);
         let mut reply = match self.policy {
-            FailurePolicy::Closed => {
+            FailurePolicy::Closed if !asks.is_empty() => {
                 let cause = cause.map_or_else(|| "it is away".to_owned(), |error| error.to_string());
                 return Err(LimiterError::new(
                     LimiterErrorKind::Unavailable,
@@ -272,7 +272,10 @@ impl GuardedLimiter {
                     ),
                 ));
             }
-            FailurePolicy::Open => state.own.reserve(now, candidates, asks, seen_here, Spends::Anything)?,
+            // who asks for nothing only wants to know the rests
+            FailurePolicy::Open | FailurePolicy::Closed => {
+                state.own.reserve(now, candidates, asks, seen_here, Spends::Anything)?
+            }
             FailurePolicy::Share => {
                 state.own.reserve(now, candidates, asks, seen_here, Spends::Part { processes })?
             }

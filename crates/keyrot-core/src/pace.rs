@@ -1,7 +1,8 @@
 //! The pace that a group learns from refusals its own books did not expect. Pure.
 //!
 //! Each such refusal halves the burst; at a burst of one the rate falls to (limit - 1) in 61 s,
-//! which no kind of window refuses. One step comes back after 30 minutes without another.
+//! which no kind of window refuses. One step comes back after 30 minutes without another, the last
+//! one after two hours: there is little to gain by it, and to find out costs a refusal each time.
 
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use crate::window::WINDOW;
 
 /// How long a step stays.
 const STEP_FOR: Millis = 30 * 60_000;
+/// The last step counts for so many.
+const LAST_STEP_IS: u8 = 4;
 
 /// Steps taken, and the time at which the next call is due (GCRA's theoretical arrival time).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +32,8 @@ impl Pace {
         if self.steps > 0 && since <= self.stepped_at {
             return false;
         }
-        self.steps = (self.steps + 1).min(last_step(rpm));
+        let last = last_step(rpm);
+        self.steps = if self.steps + 1 < last { self.steps + 1 } else { most_steps(last) };
         self.stepped_at = now;
         // Start empty: the provider has just said that it is full.
         let full = self.burst(rpm) * u64::from(interval_us(self.steps, rpm));
@@ -92,8 +96,17 @@ impl Pace {
 }
 
 /// The step at which the burst is one and the rate is lowered.
-pub(crate) fn last_step(rpm: u32) -> u8 {
+fn last_step(rpm: u32) -> u8 {
     u8::try_from(rpm.max(1).ilog2() + 1).unwrap_or(u8::MAX)
+}
+
+fn most_steps(last: u8) -> u8 {
+    last + LAST_STEP_IS - 1
+}
+
+/// No limit leads to more.
+pub(crate) fn most_steps_of_all() -> u8 {
+    most_steps(last_step(u32::MAX))
 }
 
 fn interval_us(steps: u8, rpm: u32) -> u32 {
@@ -143,6 +156,20 @@ mod tests {
         assert_eq!(pace.over_at(), 2 + 2 * STEP_FOR);
         pace.advance(2 + 2 * STEP_FOR);
         assert_eq!((pace.steps, pace.not_before(Some(10))), (0, None));
+    }
+
+    #[test]
+    fn the_last_step_comes_back_after_two_hours_and_at_once_if_it_was_too_early() {
+        let mut pace = Pace::default();
+        tighten(&mut pace, 10, 4); // burst 1, 9 in 61 s
+        let interval = |pace: &Pace| pace.interval(Some(10)).unwrap().as_millis();
+        pace.advance(4 + 4 * STEP_FOR - 1);
+        assert_eq!(interval(&pace), 6777);
+        pace.advance(4 + 4 * STEP_FOR);
+        assert_eq!(interval(&pace), 6000);
+        let refused_at = 4 + 4 * STEP_FOR + 50;
+        assert!(pace.tighten(refused_at, 10, refused_at));
+        assert_eq!((interval(&pace), pace.over_at()), (6777, refused_at + 7 * STEP_FOR));
     }
 
     #[test]

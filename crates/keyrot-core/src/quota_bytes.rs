@@ -4,7 +4,7 @@
 //! tests/fixtures/quota_record_1.hex.
 
 use crate::limit::LimiterError;
-use crate::pace::{Pace, last_step};
+use crate::pace::{Pace, most_steps_of_all};
 use crate::proof::{Proof, Slot};
 use crate::quota::{Learned, LearnedLimits, QuotaRecord};
 use crate::record_bytes::{LARGEST, Reader, Writer, broken, open};
@@ -119,7 +119,7 @@ impl QuotaRecord {
             (window.cells.iter().is_sorted_by_key(|cell| cell.last), "its cells are not in order"),
             (window.last().is_none_or(|last| window.begun <= last), "its last cell ends before it begins"),
             (window.last().is_none_or(|last| last <= self.last_now), "it holds calls of the future"),
-            (pace.steps <= last_step(u32::MAX), "its pace has too many steps"),
+            (pace.steps <= most_steps_of_all(), "its pace has too many steps"),
             (pace.due_us / 1000 <= LARGEST, "its pace is due in another age"),
         ];
         rules.into_iter().find(|(holds, _)| !holds).map(|(_, why)| why)

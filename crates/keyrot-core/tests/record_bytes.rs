@@ -5,15 +5,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyrot_core::books::IssuerRecord;
 use keyrot_core::{
-    Backoff, Disposition, Group, LearnedLimit, LimiterErrorKind, Limits, Millis, Quota, QuotaRecord, Reason,
-    Reservation, ScopeRecord, Span,
+    Backoff, CounterRecord, Disposition, Group, KeyId, LearnedLimit, LimiterErrorKind, Limits, Millis, Quota,
+    QuotaRecord, Reason, Reservation, ScopeRecord, Span, Tally,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 const QUOTA_1: &str = include_str!("fixtures/quota_record_1.hex");
 const SCOPE_1: &str = include_str!("fixtures/scope_record_1.hex");
+const COUNTER_1: &str = include_str!("fixtures/counter_record_1.hex");
+const ISSUER_1: &str = include_str!("fixtures/issuer_record_1.hex");
 /// 2026-01-05T12:00:00Z.
 const START: Millis = 1_767_614_400_000;
 
@@ -59,12 +62,37 @@ fn scope_record() -> ScopeRecord {
     record
 }
 
+fn counter_record() -> CounterRecord {
+    let mut record = CounterRecord::default();
+    let tally = Tally {
+        key: KeyId::parse("k").unwrap(),
+        used_at: START + 2_000,
+        successes: 300,
+        errors: 70_000,
+        abandoned: 0,
+    };
+    record.add(&tally);
+    record.add(&Tally { used_at: START, successes: 0, errors: 0, abandoned: 1, ..tally });
+    record
+}
+
+fn issuer_record() -> IssuerRecord {
+    let mut record = IssuerRecord::default();
+    record.heard_at = START;
+    assert!([1_000, 1_001, 1_030, 1_028].into_iter().all(|number| record.is_new(number)));
+    record
+}
+
 #[test]
 fn fixtures_of_version_1_are_read_and_written_exactly() {
     assert_eq!(QuotaRecord::from_bytes(&bytes(QUOTA_1)).unwrap(), quota_record());
     assert_eq!(quota_record().to_bytes(), bytes(QUOTA_1));
     assert_eq!(ScopeRecord::from_bytes(&bytes(SCOPE_1)).unwrap(), scope_record());
     assert_eq!(scope_record().to_bytes(), bytes(SCOPE_1));
+    assert_eq!(CounterRecord::from_bytes(&bytes(COUNTER_1)).unwrap(), counter_record());
+    assert_eq!(counter_record().to_bytes(), bytes(COUNTER_1));
+    assert_eq!(IssuerRecord::from_bytes(&bytes(ISSUER_1)).unwrap(), issuer_record());
+    assert_eq!(issuer_record().to_bytes(), bytes(ISSUER_1));
 }
 
 #[test]
@@ -106,7 +134,7 @@ fn damage_is_refused_and_named() {
         (damaged(20, 9), "requests are not those"),
         (damaged(24, 9), "tokens are not those"),
         (damaged(118, 255), "not in order"),
-        (damaged(94, 33), "too many steps"),
+        (damaged(94, 36), "too many steps"),
         (damaged(108, 255), "another age"),
         (ScopeRecord::from_bytes(&[1; 22]).unwrap_err().to_string(), "22 bytes, not 23"),
         (ScopeRecord::from_bytes(&[&[1, 2][..], &[0; 21]].concat()).unwrap_err().to_string(), "flags"),

@@ -5,7 +5,7 @@
 local up, pack, sub, floor, max, min = struct.unpack, struct.pack, string.sub, math.floor, math.max, math.min
 local call, NEVER, U32 = redis.call, math.huge, 4294967295
 local MINUTE, WINDOW, CELL = 60000, 61000, 968
-local LEARNED_FOR, STEP_FOR, FURTHEST_DAY_END = 86400000, 1800000, 49 * 3600000
+local LEARNED_FOR, STEP_FOR, LAST_STEP_IS, FURTHEST_DAY_END = 86400000, 1800000, 4, 49 * 3600000
 local KEPT_FOR = 50 * 3600000
 
 -- ARGV[1]: the time if the caller sets it (tests do) else 0, the incarnation that the caller knows or 0,
@@ -189,7 +189,8 @@ end
 
 local function pace_tighten(r, now, rpm, since)
   if r.steps > 0 and since <= r.stepped_at then return end
-  r.steps, r.stepped_at = min(r.steps + 1, last_step(rpm)), now
+  local last = last_step(rpm)
+  r.steps, r.stepped_at = r.steps + 1 < last and r.steps + 1 or last + LAST_STEP_IS - 1, now
   r.due_us, r.interval_us = max(r.due_us, now * 1000 + burst_of(r, rpm) * interval_of(r, rpm)), 0
 end
 

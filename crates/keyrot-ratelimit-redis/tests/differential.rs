@@ -199,7 +199,9 @@ impl Bench {
     }
 
     async fn settle(&mut self, batch: SettleBatch) {
+        let before = self.model.quotas.clone();
         let ours = books::settle(&mut self.model, self.now, &batch).unwrap();
+        self.model.write_once(&before).unwrap();
         let theirs = self.limiter.settle(batch).await.unwrap();
         assert_eq!(theirs, ours);
     }

@@ -89,7 +89,7 @@ impl AwsStore {
         let call = async {
             let session = self.session().await?;
             let call = session.client.batch_get_secret_value().set_secret_id_list(Some(ids.to_vec()));
-            call.send().await.map_err(|error| self.trouble(&error))
+            call.send().await.map_err(|error| self.trouble(&session, &error))
         };
         match self.in_time(call).await {
             Ok(output) => ids.iter().filter_map(|id| Some((id.clone(), self.answer(id, &output)?))).collect(),

@@ -25,15 +25,22 @@ pub(crate) fn is_arn(id: &str) -> bool {
     id.starts_with("arn:")
 }
 
-/// What is wrong with a name or an ARN.
-pub(crate) fn problem(id: &str) -> Option<String> {
+/// What is wrong with a name or an ARN. `region` is the one that is asked, if that is known: another one's secrets are not
+/// there.
+pub(crate) fn problem(id: &str, region: Option<&str>) -> Option<String> {
     let name = if is_arn(id) {
-        let Some(name) = name_in_arn(id) else {
+        let Some([its_region, name]) = region_and_name(id) else {
             return Some(format!(
                 "{id:?} is not the ARN of a secret; allowed: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME, as \
                  `aws secretsmanager list-secrets` shows it"
             ));
         };
+        if let Some(region) = region.filter(|region| *region != its_region) {
+            return Some(format!(
+                "{id:?} is of the region {its_region}, and AWS_REGION is {region}; allowed: an ARN of {region}, as `aws \
+                 secretsmanager list-secrets --region {region}` shows it"
+            ));
+        }
         name
     } else {
         id
@@ -47,7 +54,7 @@ pub(crate) fn problem(id: &str) -> Option<String> {
     })
 }
 
-fn name_in_arn(arn: &str) -> Option<&str> {
+fn region_and_name(arn: &str) -> Option<[&str; 2]> {
     let mut parts = arn.splitn(7, ':').skip(1);
     let [partition, service, region, account, kind, name] =
         std::array::from_fn(|_| parts.next().unwrap_or(""));
@@ -57,7 +64,7 @@ fn name_in_arn(arn: &str) -> Option<&str> {
         && account.len() == 12
         && account.chars().all(|c| c.is_ascii_digit())
         && kind == "secret";
-    good.then_some(name)
+    good.then_some([region, name])
 }
 
 #[cfg(test)]
@@ -85,7 +92,7 @@ mod tests {
             "arn:aws:secretsmanager:eu-west-1:123456789012:secret:algoagent/flash_01-AbCdEf",
             "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:x",
         ] {
-            assert_eq!(problem(good), None, "{good}");
+            assert_eq!(problem(good, None), None, "{good}");
         }
         let too_long = "n".repeat(LONGEST + 1);
         for bad in [
@@ -102,7 +109,18 @@ mod tests {
             "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:b",
             "arn:aws:ssm:eu-west-1:123456789012:parameter/x",
         ] {
-            assert!(problem(bad).is_some(), "{bad}");
+            assert!(problem(bad, None).is_some(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_arn_of_another_region_than_the_one_asked_is_told() {
+        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x";
+        assert_eq!(problem(arn, Some("eu-west-1")), None);
+        let told = problem(arn, Some("us-east-1")).unwrap();
+        assert!(
+            told.contains("is of the region eu-west-1, and AWS_REGION is us-east-1; allowed: "),
+            "{told}"
+        );
     }
 }

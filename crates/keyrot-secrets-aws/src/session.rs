@@ -1,6 +1,7 @@
 //! A client of Secrets Manager, and where it asks: made when the first secret is read.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use aws_config::profile::ProfileSet;
 use aws_config::{BehaviorVersion, Region};
@@ -23,6 +24,8 @@ use crate::retry::{self, ToldAtOnce};
 pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) place: Place,
+    /// Its credential was refused: the next call opens another one.
+    pub(crate) over: AtomicBool,
 }
 
 /// Where secrets are asked for.
@@ -92,7 +95,7 @@ impl Session {
             }
         };
         let client = Client::from_conf(Builder::from(&sdk).retry_classifier(ToldAtOnce).build());
-        Ok(Self { client, place })
+        Ok(Self { client, place, over: AtomicBool::new(false) })
     }
 }
 

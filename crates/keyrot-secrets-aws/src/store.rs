@@ -1,8 +1,8 @@
 //! The store: one read, one write, and who asks for them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -13,6 +13,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use keyrot_core::secrecy::{ExposeSecret, SecretString};
 use keyrot_core::{
     ConfigError, KeyMetadata, KeySet, SecretError, SecretErrorKind, SecretStore, SecretWriter, StoreTimeouts,
+    check_secret_names,
 };
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
@@ -66,20 +67,21 @@ impl AwsStore {
     }
 
     pub(crate) async fn session(&self) -> Result<Arc<Session>, Trouble> {
-        if let Some(session) = self.held().as_ref() {
+        if let Some(session) = self.held().as_ref().filter(|session| !session.over.load(Ordering::Relaxed)) {
             return Ok(Arc::clone(session));
         }
         let opened = Session::open(&self.config, self.timeouts, self.http.clone()).await;
         let opened = Arc::new(opened.map_err(Trouble::Profile)?);
-        Ok(Arc::clone(self.held().get_or_insert(opened)))
+        *self.held() = Some(Arc::clone(&opened));
+        Ok(opened)
     }
 
-    /// What the SDK says, as trouble. A credential that is refused is given up with all that was read for it: profiles
-    /// are read once by the SDK, and something else may be in them by now.
-    pub(crate) fn trouble<E: ProvideErrorMetadata>(&self, error: &SdkError<E>) -> Trouble {
+    /// What the SDK says, as trouble. A session whose credential is refused is over: profiles are read once by the SDK,
+    /// and something else may be in them by now.
+    pub(crate) fn trouble<E: ProvideErrorMetadata>(&self, session: &Session, error: &SdkError<E>) -> Trouble {
         let trouble = Trouble::of(error, self.timeouts.total);
         if trouble.kind() == SecretErrorKind::Unauthenticated {
-            *self.held() = None;
+            session.over.store(true, Ordering::Relaxed);
         }
         trouble
     }
@@ -108,13 +110,13 @@ impl AwsStore {
 
     async fn get(&self, session: &Session, id: &str) -> Result<GetSecretValueOutput, Trouble> {
         let answer = session.client.get_secret_value().secret_id(id).send().await;
-        answer.map_err(|error| self.trouble(&error))
+        answer.map_err(|error| self.trouble(session, &error))
     }
 
     /// Its name or ARN, and the locator.
     pub(crate) fn named(&self, key: &KeyMetadata) -> Result<(String, String), SecretError> {
         let (id, locator) = (name::secret_id(key, &self.config.prefix), self.locator(key));
-        match name::problem(&id) {
+        match name::problem(&id, self.config.region.as_deref()) {
             Some(problem) => Err(SecretError::new(SecretErrorKind::BadName, locator, problem)),
             None => Ok((id, locator)),
         }
@@ -131,13 +133,13 @@ impl AwsStore {
         let put = session.client.put_secret_value().secret_id(id).secret_string(&text).send().await;
         let trouble = match put {
             Ok(_) => return Ok(()),
-            Err(error) => self.trouble(&error),
+            Err(error) => self.trouble(&session, &error),
         };
         if trouble.kind() != SecretErrorKind::NotFound || name::is_arn(id) {
             return Err((WRITE, trouble));
         }
         let created = session.client.create_secret().name(id).secret_string(&text).send().await;
-        created.map(|_| ()).map_err(|error| (CREATE, self.trouble(&error)))
+        created.map(|_| ()).map_err(|error| (CREATE, self.trouble(&session, &error)))
     }
 }
 
@@ -155,27 +157,13 @@ impl SecretStore for AwsStore {
     }
 
     fn check(&self, keys: &KeySet) -> Result<(), ConfigError> {
-        let mut owners: BTreeMap<String, &KeyMetadata> = BTreeMap::new();
-        let mut problems = Vec::new();
-        for key in keys {
+        check_secret_names(keys, |key| {
             let id = name::secret_id(key, &self.config.prefix);
-            if let Some(problem) = name::problem(&id) {
-                problems.push(format!("{}: {problem}", key.key_id));
-                continue;
+            match name::problem(&id, self.config.region.as_deref()) {
+                Some(problem) => Err(problem),
+                None => Ok(vec![id]),
             }
-            let Some(first) = owners.get(&id) else {
-                owners.insert(id, key);
-                continue;
-            };
-            if first.secret.is_none() || key.secret.is_none() {
-                problems.push(format!(
-                    "{} and {} both take their secret from {id}; rename one, or give both the same \"secret\" if they \
-                     are one key",
-                    first.key_id, key.key_id
-                ));
-            }
-        }
-        ConfigError::of(problems).map_or(Ok(()), Err)
+        })
     }
 
     async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError> {

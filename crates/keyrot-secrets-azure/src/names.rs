@@ -1,8 +1,6 @@
 //! What the secret of a key is called in a vault.
 
-use std::collections::BTreeMap;
-
-use keyrot_core::{ConfigError, KeyMetadata, KeySet};
+use keyrot_core::{ConfigError, KeyMetadata, KeySet, check_secret_names};
 
 /// Longest name that Key Vault takes.
 const LONGEST: usize = 127;
@@ -32,27 +30,10 @@ pub(crate) fn problem(key: &KeyMetadata) -> Option<String> {
 
 /// Refuses names that Key Vault cannot hold or cannot tell apart: to it, `A` and `a` are one.
 pub(crate) fn check(keys: &KeySet) -> Result<(), ConfigError> {
-    let mut owners: BTreeMap<String, &KeyMetadata> = BTreeMap::new();
-    let mut problems = Vec::new();
-    for key in keys {
-        if let Some(problem) = problem(key) {
-            problems.push(format!("{}: {problem}", key.key_id));
-            continue;
-        }
-        let name = name(key);
-        let Some(first) = owners.get(&name.to_ascii_lowercase()) else {
-            owners.insert(name.to_ascii_lowercase(), key);
-            continue;
-        };
-        if first.secret.is_none() || first.secret != key.secret {
-            problems.push(format!(
-                "{} and {} both take their secret from {name} (Key Vault knows A-Z a-z 0-9 - only, and no difference \
-                 between A and a); rename one, or give both the same \"secret\" if they are one key",
-                first.key_id, key.key_id
-            ));
-        }
-    }
-    ConfigError::of(problems).map_or(Ok(()), Err)
+    check_secret_names(keys, |key| match problem(key) {
+        Some(problem) => Err(problem),
+        None => Ok(vec![name(key).to_ascii_lowercase()]),
+    })
 }
 
 #[cfg(test)]

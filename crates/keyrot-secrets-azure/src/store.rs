@@ -168,7 +168,7 @@ impl AzureStore {
                 if !session.proven.load(Ordering::Relaxed) || renewed.is_err() || tries == TRIES {
                     return Err(trouble);
                 }
-            } else if trouble.may_pass() && tries < TRIES && again < deadline {
+            } else if trouble.may_pass && tries < TRIES && again < deadline {
                 SystemClock.sleep_until(again).await;
                 pause *= 2;
             } else {

@@ -17,6 +17,8 @@ pub(crate) struct Trouble {
     pub(crate) what: String,
     /// The server asks to wait this long.
     pub(crate) retry_after: Option<Duration>,
+    /// The next try may go better, and harms nobody. Where nobody listens, the next one would not either.
+    pub(crate) may_pass: bool,
     /// The vault does not take the token that the login gave.
     pub(crate) token_refused: bool,
 }
@@ -32,14 +34,17 @@ pub(crate) struct Asked<'a> {
 
 impl Trouble {
     fn new(kind: SecretErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), retry_after: None, token_refused: false }
+        let may_pass = kind == SecretErrorKind::Throttled;
+        Self { kind, what: what.into(), retry_after: None, may_pass, token_refused: false }
     }
 
     /// Nothing of the error but its codes is kept: it may show a reply, and a reply may show a secret.
     pub(crate) fn of(error: azure_core::Error, asked: Asked<'_>) -> Self {
         let address = &asked.vault.address;
         if let Some(login) = LoginError::behind(&error) {
-            return Self { retry_after: login.retry_after, ..Self::new(login.kind, &login.what) };
+            let may_pass = matches!(login.kind, SecretErrorKind::Throttled | SecretErrorKind::Unavailable);
+            let retry_after = login.retry_after;
+            return Self { retry_after, may_pass, ..Self::new(login.kind, &login.what) };
         }
         if let ErrorKind::HttpResponse { status, raw_response, .. } = error.kind() {
             let status = u16::from(*status);
@@ -63,11 +68,6 @@ impl Trouble {
                 Self::new(broken.kind, format!("{address} cannot be asked: {}", broken.what))
             }
         }
-    }
-
-    /// True if the next try may go better, and harms nobody. Where nobody listens, the next one would not either.
-    pub(crate) fn may_pass(&self) -> bool {
-        matches!(self.kind, SecretErrorKind::Throttled | SecretErrorKind::Unavailable)
     }
 }
 
@@ -101,6 +101,13 @@ fn refused(status: u16, [outer, inner]: &[String; 2], asked: Asked<'_>) -> Troub
             );
             return Trouble { token_refused: true, ..Trouble::new(Unauthenticated, what) };
         }
+        // Not of Key Vault but of something before it, which knows nothing about the secret.
+        (403 | 404, _) if outer.is_empty() => (
+            Unavailable,
+            format!(
+                "what answers for {address} (HTTP {status}) is not Key Vault; look at proxies and at AZURE_VAULT_URL"
+            ),
+        ),
         (403, "SecretDisabled") => {
             (Disabled, format!("the secret is disabled; switch it on with {}", vault.enable(name)))
         }
@@ -137,7 +144,10 @@ fn refused(status: u16, [outer, inner]: &[String; 2], asked: Asked<'_>) -> Troub
             ),
         ),
         (429, _) => (Throttled, format!("{address} asks to slow down (HTTP 429)")),
-        (500.., _) => (Unavailable, format!("{address} cannot serve (HTTP {status}{code})")),
+        (500.., _) => {
+            let what = format!("{address} cannot serve (HTTP {status}{code})");
+            return Trouble { may_pass: true, ..Trouble::new(Unavailable, what) };
+        }
         _ => (Unavailable, format!("{address} refuses the request (HTTP {status}{code})")),
     };
     Trouble::new(kind, what)
@@ -203,7 +213,31 @@ mod tests {
             assert_eq!(trouble.kind, kind, "{status} {inner}");
             assert!(trouble.what.contains(what) && !trouble.what.contains("AIza"), "{}", trouble.what);
         }
-        assert!(told(403, &[], "{}", true).what.contains("Key Vault Secrets Officer"));
+        let body = r#"{"error":{"code":"Forbidden"}}"#;
+        assert!(told(403, &[], body, true).what.contains("Key Vault Secrets Officer"));
+    }
+
+    /// A held secret outlives it.
+    #[test]
+    fn what_stands_before_the_vault_says_nothing_about_the_secret() {
+        for status in [403, 404] {
+            for body in ["<html>blocked</html>", "", "{}"] {
+                assert_eq!(
+                    told(status, &[], body, false).kind,
+                    SecretErrorKind::Unavailable,
+                    "{status} {body}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_time_may_change_is_tried_again() {
+        for (status, again) in
+            [(401, false), (403, false), (404, false), (429, true), (500, true), (503, true)]
+        {
+            assert_eq!(told(status, &[], r#"{"error":{"code":"X"}}"#, false).may_pass, again, "{status}");
+        }
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `GEMINI_KEY_{key_id}`: which variable holds the secret of a key, and what is in it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
@@ -9,7 +8,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use keyrot_core::secrecy::SecretString;
 use keyrot_core::{
-    ConfigError, KeyMetadata, KeySet, SecretError, SecretErrorKind, SecretStore, Vars, parse_dotenv,
+    ConfigError, KeyMetadata, KeySet, SecretError, SecretErrorKind, SecretStore, Vars, check_secret_names,
+    parse_dotenv,
 };
 
 /// The secret store behind `SECRET_STORE_TYPE=env`.
@@ -89,30 +89,13 @@ impl SecretStore for EnvStore {
     }
 
     fn check(&self, keys: &KeySet) -> Result<(), ConfigError> {
-        let mut owners: BTreeMap<String, &KeyMetadata> = BTreeMap::new();
-        let mut problems = Vec::new();
-        for key in keys {
-            if let Some(problem) = bad_name(key) {
-                problems.push(format!("{}: {problem}", key.key_id));
-                continue;
+        check_secret_names(keys, |key| match bad_name(key) {
+            Some(problem) => Err(problem),
+            None => {
+                let [exact, settable] = names(key);
+                Ok(if exact == settable { vec![exact] } else { vec![exact, settable] })
             }
-            let [exact, settable] = names(key);
-            let names = if exact == settable { vec![exact] } else { vec![exact, settable] };
-            for name in names {
-                let Some(first) = owners.get(&name) else {
-                    owners.insert(name, key);
-                    continue;
-                };
-                if first.key_id != key.key_id && (first.secret.is_none() || key.secret.is_none()) {
-                    problems.push(format!(
-                        "{} and {} both take their secret from {name}; rename one, or give both the same \
-                         \"secret\" if they are one key",
-                        first.key_id, key.key_id
-                    ));
-                }
-            }
-        }
-        ConfigError::of(problems).map_or(Ok(()), Err)
+        })
     }
 
     async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError> {

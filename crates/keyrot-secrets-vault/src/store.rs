@@ -1,6 +1,5 @@
 //! The store: each question to the server with its deadline, its retry with a new token, and its error.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +9,7 @@ use async_trait::async_trait;
 use keyrot_core::secrecy::{ExposeSecret, SecretString};
 use keyrot_core::{
     Clock, ConfigError, KeyMetadata, KeySet, SecretError, SecretErrorKind, SecretStore, SecretWriter,
-    StoreTimeouts, SystemClock,
+    StoreTimeouts, SystemClock, check_secret_names,
 };
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -186,27 +185,10 @@ impl SecretStore for VaultStore {
     }
 
     fn check(&self, keys: &KeySet) -> Result<(), ConfigError> {
-        let mut owners: BTreeMap<String, &KeyMetadata> = BTreeMap::new();
-        let mut problems = Vec::new();
-        for key in keys {
-            if let Some(problem) = place::bad_name(key) {
-                problems.push(format!("{}: {problem}", key.key_id));
-                continue;
-            }
-            let path = place::path(&self.prefix, key);
-            match owners.get(&path) {
-                Some(first) if first.secret.is_none() || key.secret.is_none() => problems.push(format!(
-                    "{} and {} both take their secret from {path}; rename one, or give both the same \"secret\" if \
-                     they are one key",
-                    first.key_id, key.key_id
-                )),
-                Some(_) => {}
-                None => {
-                    owners.insert(path, key);
-                }
-            }
-        }
-        ConfigError::of(problems).map_or(Ok(()), Err)
+        check_secret_names(keys, |key| match place::bad_name(key) {
+            Some(problem) => Err(problem),
+            None => Ok(vec![place::path(&self.prefix, key)]),
+        })
     }
 
     async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError> {

@@ -91,8 +91,8 @@ fn tighten(group: &Candidate, since: u64) -> Verdict {
     Verdict::Tighten { group: Arc::clone(&group.group), limits: group.limits, since }
 }
 
-/// The burst halves, then the rate falls to one less than the limit in 61 s; a step comes back after
-/// each half hour. The refusals of one burst are one step.
+/// The burst halves, then the rate falls to one less than the limit in 61 s; that comes back after two
+/// hours, each other step after half an hour. The refusals of one burst are one step.
 pub async fn unexpected_refusals_pace_and_the_pace_comes_back(harness: impl LimiterHarness) {
     const STEP: Duration = Duration::from_secs(1800);
     let (mut caller, group) = (Caller::start(&harness).await, candidate("a", rpm(10)));
@@ -115,10 +115,11 @@ pub async fn unexpected_refusals_pace_and_the_pace_comes_back(harness: impl Limi
         caller.advance(WINDOW).await;
     }
     let last_step = caller.now - (caller.now - START) % 1000; // within the minutes above
-    for (steps, paced) in [(1, true), (2, true), (3, true), (4, false)] {
+    let (slow, even) = (Some(Duration::from_micros(6_777_777)), Some(Duration::from_secs(6)));
+    for (half_hours, pace) in (1..).zip([slow, slow, slow, even, even, even, None]) {
         caller.set_wall(last_step).await;
-        caller.advance(STEP * steps).await;
-        assert_eq!(caller.usage(&group).await.pace.is_some(), paced, "after {steps} half hours");
+        caller.advance(STEP * half_hours).await;
+        assert_eq!(caller.usage(&group).await.pace, pace, "after {half_hours} half hours");
     }
     assert_eq!(caller.take_all(&group, 1).await, 10);
 }

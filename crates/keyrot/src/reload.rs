@@ -191,6 +191,7 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use keyrot_core::{Blame, Effect, KeyRequest, ManualClock, Outcome, Vars};
+    use keyrot_testkit::run_virtual;
 
     use super::*;
 
@@ -305,34 +306,27 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_secret_that_no_call_waits_for_is_read_at_once_by_the_task() {
+    #[test]
+    fn a_secret_that_no_call_waits_for_is_read_at_once_by_the_task() {
         let clock = ManualClock::default();
-        let store: Arc<dyn SecretStore> = Arc::new(SlowOnce::default());
-        let pool = KeyPool::builder(KeySet::parse(TWO).unwrap()).shared_secrets(Arc::clone(&store));
-        let pool = pool.clock(clock.clone()).build();
-        assert!(pool.load_secrets().await.is_empty());
-        let settings = Settings::from_vars(&Vars::default()).unwrap();
-        let background = Background::start(&pool, &settings, &store, None, None, clock.clone());
-        let start = clock.now();
-        let lease = pool.acquire(&KeyRequest::any()).await.unwrap().begin().unwrap();
-        let id = lease.key_id().to_string();
-        let work = async {
+        run_virtual(clock.clone(), async {
+            let store: Arc<dyn SecretStore> = Arc::new(SlowOnce::default());
+            let pool = KeyPool::builder(KeySet::parse(TWO).unwrap()).shared_secrets(Arc::clone(&store));
+            let pool = pool.clock(clock.clone()).build();
+            assert!(pool.load_secrets().await.is_empty());
+            let settings = Settings::from_vars(&Vars::default()).unwrap();
+            let background = Background::start(&pool, &settings, &store, None, None, clock.clone());
+            let start = clock.now();
+            let lease = pool.acquire(&KeyRequest::any()).await.unwrap().begin().unwrap();
+            let id = lease.key_id().to_string();
             lease.report(Outcome::new(Blame::Key, Effect::KeyRejected, "refused")).await;
             while pool.health()[&id].secret_changes == 0 {
-                tokio::task::yield_now().await;
+                assert!(clock.now() - start < Duration::from_secs(1), "nobody reads it");
+                clock.sleep_until(clock.now() + Duration::from_millis(10)).await;
             }
-        };
-        let time = async {
-            loop {
-                tokio::task::yield_now().await;
-                let still = clock.now() - start < Duration::from_secs(1);
-                assert!(still && clock.advance_to_next_sleeper(), "nobody reads it");
-            }
-        };
-        tokio::select! { () = work => {} () = time => {} }
-        assert!(!pool.health()[&id].in_cooldown);
-        background.stop().await;
+            assert!(!pool.health()[&id].in_cooldown);
+            background.stop().await;
+        });
     }
 
     #[tokio::test]

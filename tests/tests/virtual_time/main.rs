@@ -9,6 +9,7 @@
 
 mod day_end;
 mod four_keys;
+mod limits;
 mod reload;
 mod siblings;
 mod utilisation;

@@ -14,6 +14,7 @@ mod improving;
 mod keys;
 mod leaks;
 mod place;
+mod redis;
 mod rotating;
 mod secrets;
 mod sharing;

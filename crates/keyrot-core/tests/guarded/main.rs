@@ -122,6 +122,10 @@ async fn closed_refuses_and_says_why() {
         let error = ask(&limiter, &of, &mut 0).await.unwrap_err();
         assert!(error.is_transient() && error.to_string().contains("policy is closed"), "{error}");
     }
+    assert!(
+        limiter.reserve(&[], &[], 0).await.is_ok(),
+        "who asks for nothing is told what this process knows"
+    );
     server.be_away(false);
     server.advance(500);
     assert_eq!(ask(&limiter, &of, &mut 0).await.unwrap().grants.len(), 1);

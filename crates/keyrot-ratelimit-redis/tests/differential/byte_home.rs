@@ -22,6 +22,19 @@ impl ByteHome {
     pub(crate) fn scope_bytes(&self) -> BTreeMap<String, Vec<u8>> {
         self.scopes.iter().map(|(name, (_, record))| (name.clone(), record.to_bytes())).collect()
     }
+
+    /// Leaves records as they were `before` a batch if the whole of it is no news, as a script does, which writes once:
+    /// a request given back and then recalled is written by neither.
+    pub(crate) fn write_once(&mut self, before: &BTreeMap<String, Vec<u8>>) -> Result<(), LimiterError> {
+        for (name, bytes) in &mut self.quotas {
+            if let Some(old) = before.get(name)
+                && !QuotaRecord::from_bytes(bytes)?.is_news(&QuotaRecord::from_bytes(old)?)
+            {
+                bytes.clone_from(old);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Home for ByteHome {

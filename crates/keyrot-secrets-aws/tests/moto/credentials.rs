@@ -9,6 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::api::{SECRET, key, store_of, write};
+use crate::metadata::Metadata;
 
 async fn with_a_secret() -> Moto {
     let moto = Moto::start().await;
@@ -92,18 +93,37 @@ async fn after_a_refusal_the_profile_is_read_again() {
     let proxy = Microburst::before(&moto).await;
     let home = TempDir::new().unwrap();
     let files = home.path().join("credentials");
-    let write = |process: &str| {
-        fs::write(&files, format!("[default]\ncredential_process = {process}\n")).unwrap();
+    let write = |region: &str, process: &str| {
+        fs::write(&files, format!("[default]\nregion = {region}\ncredential_process = {process}\n")).unwrap();
     };
-    write(r#"echo '{"Version": 1, "AccessKeyId": "AKIAOLD", "SecretAccessKey": "x"}'"#);
+    write("eu-west-1", r#"echo '{"Version": 1, "AccessKeyId": "AKIAOLD", "SecretAccessKey": "x"}'"#);
     let store =
         store_of(&vars(proxy.url(), &home, &[("AWS_SHARED_CREDENTIALS_FILE", files.to_str().unwrap())]));
     let error = json!({"code": "ExpiredTokenException", "message": "over"});
     proxy.add_rule(&json!({"service": "secretsmanager", "error": error, "times": 1})).await;
-    assert_eq!(store.fetch(&key("flash_01")).await.unwrap_err().kind(), SecretErrorKind::Unauthenticated);
+    let error = store.fetch(&key("flash_01")).await.unwrap_err();
+    assert_eq!(error.kind(), SecretErrorKind::Unauthenticated);
+    assert!(error.to_string().contains(", region eu-west-1)"), "the profile's region was asked: {error}");
     let used = home.path().join("used");
     let new = r#"echo '{"Version": 1, "AccessKeyId": "AKIANEW", "SecretAccessKey": "x"}'"#;
-    write(&format!("touch {}; {new}", used.display()));
+    write("us-east-1", &format!("touch {}; {new}", used.display()));
     assert_eq!(store.fetch(&key("flash_01")).await.unwrap().expose_secret(), SECRET);
     assert!(used.exists(), "the new profile was not read");
+}
+
+#[tokio::test]
+#[ignore = "needs moto: cargo xtask test"]
+async fn a_container_and_an_instance_give_one() {
+    let moto = with_a_secret().await;
+    let home = TempDir::new().unwrap();
+    let metadata = Metadata::start().await;
+    let container = format!("{}/container", metadata.url);
+    reads(&vars(moto.url(), &home, &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container)])).await;
+    assert!(metadata.asked("GET /container"));
+    let instance = [
+        ("AWS_EC2_METADATA_DISABLED", "false"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url.as_str()),
+    ];
+    reads(&vars(moto.url(), &home, &instance)).await;
+    assert!(metadata.asked("GET /latest/meta-data/iam/security-credentials/the-role"));
 }

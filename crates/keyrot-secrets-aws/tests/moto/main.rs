@@ -7,5 +7,6 @@ mod conformance;
 mod credentials;
 mod documented;
 mod faults;
+mod metadata;
 mod shapes;
 mod tls;

@@ -61,6 +61,7 @@ async fn of_the_vault(place: &Place) -> Vec<SecretError> {
         Answer::forbidden("ForbiddenByRbac"),
         Answer::forbidden("ForbiddenByFirewall"),
         answer(401, "Unauthorized"),
+        answer(404, ""),
         answer(429, "Throttled"),
         answer(503, "InternalServerError"),
     ];

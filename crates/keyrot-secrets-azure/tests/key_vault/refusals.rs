@@ -34,9 +34,11 @@ async fn a_refusal_that_asking_again_does_not_change_is_not_repeated() {
     let store = place.store(place.client_secret());
     fetch(&store, "a").await.unwrap_err();
     assert_eq!(place.azure.counts().await.reads, 1);
-    answer(&place, Answer::forbidden("ForbiddenByRbac")).await;
-    fetch(&store, "a").await.unwrap_err();
-    assert_eq!(place.azure.counts().await.reads, 2);
+    for (number, code) in ["ForbiddenByRbac", "ForbiddenByFirewall"].into_iter().enumerate() {
+        answer(&place, Answer::forbidden(code)).await;
+        fetch(&store, "a").await.unwrap_err();
+        assert_eq!(place.azure.counts().await.reads, number + 2, "{code}");
+    }
 }
 
 #[tokio::test]
