@@ -101,6 +101,7 @@ fn processes() {
     println!("\n| processes | what each does | a second, all of them | longest, ms | p99, ms |");
     println!("|---|---|---|---|---|");
     for (count, kind, what) in [
+        (1, "bare", "a bare loop"),
         (2, "bare", "a bare loop, waiting as SQLite does"),
         (4, "bare", "a bare loop, waiting as SQLite does"),
         (1, "limiter", "8 callers: reserve + settle, times of reserve"),

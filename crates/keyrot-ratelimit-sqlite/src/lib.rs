@@ -15,6 +15,7 @@ mod patience;
 mod question;
 mod schema;
 mod session;
+mod turns;
 mod writer;
 
 pub use crate::limiter::SqliteLimiter;

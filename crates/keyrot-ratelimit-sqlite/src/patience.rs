@@ -8,8 +8,10 @@ use std::time::Duration;
 
 const SHORTEST: u64 = 200;
 const LONGEST: u64 = 2_000;
-/// Who has waited that long in all asks as often as can be.
-const LONG: Duration = Duration::from_millis(10);
+/// Who has waited that long in all asks more often, and after twice as long as often as can be.
+const LONG: Duration = Duration::from_millis(5);
+/// The longest pause of one who has waited long.
+pub(crate) const LONGEST_OF_LONG: Duration = Duration::from_micros(2 * SHORTEST);
 
 /// The pauses of one wait.
 #[derive(Debug)]
@@ -33,7 +35,12 @@ impl<'r> Patience<'r> {
     }
 
     fn next(&mut self) -> Option<Duration> {
-        let longest = if self.waited < LONG { LONGEST } else { 2 * SHORTEST };
+        // of several who wait, whoever has waited longest is likely to be next
+        let longest = match self.waited {
+            waited if waited < LONG => LONGEST,
+            waited if waited < 2 * LONG => 2 * SHORTEST,
+            _ => SHORTEST,
+        };
         let pause = Duration::from_micros(self.rng.u64(SHORTEST..=longest));
         self.left = self.left.checked_sub(pause)?;
         self.waited += pause;

@@ -14,6 +14,7 @@ use crate::error::{forgotten, is_busy, is_damage, is_of_file, sql_error};
 use crate::patience::Patience;
 use crate::question::{Answer, Question};
 use crate::session::{Place, Session};
+use crate::turns::Turns;
 
 /// Questions of one transaction: other processes wait while it lasts.
 const AT_ONCE: usize = 256;
@@ -29,6 +30,7 @@ pub(crate) struct Writer {
     /// Of the pool, as the callers know it; `None` until it was opened.
     memory: Option<i64>,
     checkpoints: Checkpoints,
+    turns: Turns,
     reservations: u64,
 }
 
@@ -52,6 +54,7 @@ impl Writer {
             rng: fastrand::Rng::with_seed(seed),
             session: None,
             memory: None,
+            turns: Turns::default(),
             reservations: 0,
         }
     }
@@ -103,9 +106,10 @@ impl Writer {
         let mut rng = self.rng.fork();
         let mut patience = Patience::new(&mut rng, self.timeout);
         let mut suspect = false;
+        self.let_others_write();
         loop {
             match self.try_transaction(batch, suspect, &mut patience) {
-                Err(error) if is_busy(&error) && patience.pause() => {}
+                Err(error) if is_busy(&error) && patience.pause() => self.turns.meet(self.clock.now()),
                 Err(error) if is_damage(&error) && !suspect => {
                     self.session = None;
                     suspect = true;
@@ -134,8 +138,20 @@ impl Writer {
         self.session = Some(session).filter(|_| is_sound);
         if writes && done.is_ok() {
             self.checkpoints.committed();
+            self.turns.end(self.clock.now());
         }
         done
+    }
+
+    fn let_others_write(&mut self) {
+        let gap = self.turns.gap(self.clock.now());
+        if !gap.is_zero() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "nobody tells whether somebody waits for the lock"
+            )]
+            std::thread::sleep(gap);
+        }
     }
 
     fn open(&mut self, suspect: bool, patience: &mut Patience<'_>) -> Result<Session, LimiterError> {

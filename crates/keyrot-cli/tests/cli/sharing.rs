@@ -86,6 +86,26 @@ async fn a_reset_of_a_project_clears_its_models() {
     assert_eq!(place.run(&["explain", "--json"]).json()["blocked"], json!([]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_keys_that_share_a_file_share_nothing_else_unless_they_are_one_pool() {
+    let (first, server) = called(place(), FaultKind::QuotaDay).await;
+    let file = first.path("state.db").to_str().unwrap().to_owned();
+    let other = place().at(&server).set("KEYROT_STATE", &file);
+    let seen = |place: &Place| {
+        let status = place.run(&["status", "--json"]).json();
+        json!([
+            status["scope"],
+            status["keys"]["flash_01"]["success_count"],
+            status["keys"]["flash_02"]["in_cooldown"]
+        ])
+    };
+    assert_eq!(seen(&first), json!(["sqlite", 1, true]));
+    assert_eq!(seen(&other), json!(["sqlite", 0, false]));
+    let (first, other) = (first.set("KEYROT_POOL", "shop"), other.set("KEYROT_POOL", "shop"));
+    assert_eq!(first.run(&["generate", "Buy when RSI < 30"]).code, 0);
+    assert_eq!(seen(&other), json!(["sqlite", 1, true]));
+}
+
 #[test]
 fn the_file_is_the_users_unless_a_variable_names_another_or_none() {
     let scope = |place: &Place| place.run(&["status", "--json"]).json()["scope"].clone();
