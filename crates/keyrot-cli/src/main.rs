@@ -47,6 +47,7 @@ mod session;
 mod state_file;
 mod status;
 mod verify;
+mod whose;
 
 use std::process::ExitCode;
 

@@ -16,6 +16,7 @@ use crate::limit::{
     Ask, Candidate, LimiterError, LimiterErrorKind, LimiterMode, Millis, RateLimiter, Refusal, Reserved,
     SettleBatch, Settled, Snapshot,
 };
+use crate::measured;
 use crate::outcome::Scope;
 
 /// A limiter that is away is tried again after this time.
@@ -138,6 +139,9 @@ impl GuardedLimiter {
             }
             tracing::warn!(%error, policy = self.policy.name(), "the shared limiter is away: its failure policy holds");
             state.change_source();
+            let mode = self.limiter.mode();
+            measured::limiter_outage(mode.name);
+            measured::limiter_mode(&mode.degraded(self.policy.name()));
         }
         state.away = Some(self.clock.now() + TRY_AGAIN);
     }

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use crate::guarded::GuardedLimiter;
 use crate::guarded_reports::KEPT_REPORTS;
-use crate::limit::{Ask, Candidate, LimiterError, LimiterErrorKind, Reserved, SettleBatch};
+use crate::limit::{Ask, Candidate, LimiterError, LimiterErrorKind, RateLimiter, Reserved, SettleBatch};
+use crate::measured;
 use crate::window::WINDOW;
 
 /// Reports that a caller sends whose call found the limiter back; the rest is sent by and by.
@@ -17,6 +18,7 @@ impl GuardedLimiter {
     /// Tries a limiter that is away, tells it what it does not know, and asks how many processes share
     /// it. Call it every second or so.
     pub async fn tend(&self) {
+        measured::limiter_mode(&self.mode()); // also for a recorder that was installed late
         if self.is_away() {
             self.try_to_return().await;
         } else {
@@ -85,6 +87,7 @@ impl GuardedLimiter {
     async fn come_back(&self, forgot: bool) -> Result<(), LimiterError> {
         self.tell(forgot).await?;
         tracing::info!("the shared limiter is back");
+        measured::limiter_mode(&self.limiter.mode());
         Ok(())
     }
 

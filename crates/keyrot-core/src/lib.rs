@@ -34,6 +34,7 @@ mod limit;
 mod limiter_error;
 mod local_limiter;
 mod map;
+mod measured;
 mod memory_store;
 mod offer;
 mod outcome;

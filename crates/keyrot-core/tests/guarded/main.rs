@@ -14,6 +14,8 @@ use keyrot_core::{
 };
 use keyrot_testkit::rate_limiter::LimiterHarness;
 
+#[cfg(feature = "metrics")]
+mod measured;
 mod server;
 
 use crate::server::{Hears, START, Server};
