@@ -11,7 +11,9 @@ use crate::completions::CompletionsArguments;
 use crate::demo::DemoArguments;
 use crate::explain::ExplainArguments;
 use crate::generate::GenerateArguments;
+use crate::improve::{FixArguments, ImproveArguments};
 use crate::keys::KeysArguments;
+use crate::prompt::PromptArguments;
 use crate::python::PythonArguments;
 use crate::reset::ResetArguments;
 use crate::secrets::SecretsArguments;
@@ -60,6 +62,10 @@ pub(crate) enum Rotation {
 pub(crate) enum Command {
     /// Turn a sentence into a trading strategy
     Generate(GenerateArguments),
+    /// Change a strategy as you say
+    Improve(ImproveArguments),
+    /// Correct a strategy that does not work, or looks into the future
+    Fix(FixArguments),
     /// Show the health of every key
     Status(StatusArguments),
     /// Say why a request could or could not be served now
@@ -72,6 +78,8 @@ pub(crate) enum Command {
     Keys(KeysArguments),
     /// Write API keys into the secret store, and replace them safely
     Secrets(SecretsArguments),
+    /// Show what the model is told
+    Prompt(PromptArguments),
     /// Set up the private Python environment in which generated strategies are run
     Python(PythonArguments),
     Demo(DemoArguments),

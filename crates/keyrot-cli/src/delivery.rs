@@ -33,8 +33,7 @@ pub(crate) fn choose(
         }
         Err(error @ GenerateError::Invalid { .. }) => {
             let hint = "--allow-unverified delivers what has passed the gate all the same";
-            let text = error.to_string();
-            Err(Failure::from(error).saying(format!("{text}\n{hint}")))
+            Err(Failure::from(error).adding(hint))
         }
         Err(error) => Err(error.into()),
     }

@@ -8,6 +8,7 @@ use crate::arguments::{self, Options};
 use crate::failure::Failure;
 use crate::output;
 use crate::session;
+use crate::whose::Whose;
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
@@ -25,8 +26,8 @@ pub(crate) struct ExplainArguments {
 /// docs/configuration.md describes it.
 #[derive(Debug, Serialize)]
 struct Answer {
-    /// Who sees it so: `process`, or the name of the limiter that many processes share.
-    scope: &'static str,
+    #[serde(flatten)]
+    whose: Whose,
     selectable: Vec<String>,
     blocked: Vec<BlockedKey>,
     earliest_at: Option<String>,
@@ -53,19 +54,15 @@ pub(crate) async fn run(arguments: ExplainArguments, options: &Options) -> Resul
     })
     .await?;
     let (explained, mode) = explained;
-    let answer = answer(explained, if mode.shared { mode.name } else { "process" });
+    let answer = answer(explained, Whose::of(&mode));
     if options.json {
         return output::print_json(&answer);
     }
-    if answer.scope == "process" {
-        output::note("as this process sees it, which has just begun");
-    } else {
-        output::note(&format!("as every process sees it that shares {}", answer.scope));
-    }
+    answer.whose.tell("the answer is");
     output::print(&for_people(&answer))
 }
 
-fn answer(explained: Explanation, scope: &'static str) -> Answer {
+fn answer(explained: Explanation, whose: Whose) -> Answer {
     let blocked = explained.blocked.into_iter().map(|blocked| BlockedKey {
         key_id: blocked.key_id.to_string(),
         reason: blocked.reason.name(),
@@ -74,7 +71,7 @@ fn answer(explained: Explanation, scope: &'static str) -> Answer {
         detail: blocked.detail,
     });
     Answer {
-        scope,
+        whose,
         blocked: blocked.collect(),
         selectable: explained.selectable.iter().map(ToString::to_string).collect(),
         earliest_at: explained.earliest_at.map(output::moment),

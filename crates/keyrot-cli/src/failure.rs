@@ -43,6 +43,15 @@ impl Failure {
         Self { message: message.into(), ..self }
     }
 
+    /// The same with another line.
+    pub(crate) fn adding(self, line: &str) -> Self {
+        Self { message: format!("{}\n{line}", self.message), ..self }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(crate) fn tell(&self) {
         if !self.message.is_empty() {
             output::error(&self.message);

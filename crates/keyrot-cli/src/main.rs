@@ -1,6 +1,10 @@
 //! The command `keyrot`: strategies from sentences through rotated keys, and everything around the keys.
 
 mod arguments;
+mod asking;
+mod batch;
+mod batch_items;
+mod batch_progress;
 mod check;
 mod check_age;
 mod check_keys;
@@ -21,6 +25,7 @@ mod demo_watch;
 mod explain;
 mod failure;
 mod generate;
+mod improve;
 mod keys;
 mod keys_file;
 mod keys_list;
@@ -28,6 +33,7 @@ mod keys_options;
 mod out_file;
 mod output;
 mod progress;
+mod prompt;
 mod python;
 mod python_setup;
 mod reset;
@@ -41,6 +47,7 @@ mod session;
 mod state_file;
 mod status;
 mod verify;
+mod whose;
 
 use std::process::ExitCode;
 
@@ -79,6 +86,9 @@ async fn run(Arguments { command, options }: Arguments) -> Result<ExitCode, Fail
         }
         Command::Explain(explain) => explain::run(explain, &options).await?,
         Command::Generate(generate) => generate::run(generate, &options).await?,
+        Command::Improve(change) => improve::improve(change, &options).await?,
+        Command::Fix(fix) => improve::fix(fix, &options).await?,
+        Command::Prompt(prompt) => prompt::run(&prompt, &options)?,
         Command::Keys(keys) => keys::run(keys, &options).await?,
         Command::Python(python) => python::run(python, &options)?,
         Command::Secrets(secrets) => secrets::run(secrets, &options).await?,

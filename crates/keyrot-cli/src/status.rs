@@ -10,6 +10,7 @@ use crate::arguments::Options;
 use crate::failure::Failure;
 use crate::output;
 use crate::session;
+use crate::whose::Whose;
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {}
@@ -17,10 +18,8 @@ pub(crate) struct StatusArguments {}
 /// docs/configuration.md describes it.
 #[derive(Debug, Serialize)]
 struct Status {
-    /// What the counts are of: `process`, or the name of the limiter that many processes share.
-    scope: &'static str,
-    /// What holds while that one cannot be reached: `open`, `share` or `closed`.
-    degraded: Option<&'static str>,
+    #[serde(flatten)]
+    whose: Whose,
     keys: BTreeMap<String, KeyStatus>,
 }
 
@@ -62,19 +61,8 @@ pub(crate) async fn run(_: StatusArguments, options: &Options) -> Result<(), Fai
     if options.json {
         return output::print_json(&status);
     }
-    tell_scope(&status);
+    status.whose.tell("counts are");
     output::print(&for_people(&status))
-}
-
-/// Whose counts they are.
-fn tell_scope(Status { scope, degraded, .. }: &Status) {
-    match degraded {
-        _ if *scope == "process" => output::note("counts are of this process, which has just begun"),
-        None => output::note(&format!("counts are those of {scope}, of every process that shares it")),
-        Some(policy) => output::warning(&format!(
-            "{scope} cannot be reached: its failure policy {policy} holds, and counts are of this process alone"
-        )),
-    }
 }
 
 async fn status(pool: &KeyPool) -> Result<Status, Failure> {
@@ -91,9 +79,7 @@ async fn status(pool: &KeyPool) -> Result<Status, Failure> {
         let own = own.map(|(_, model, used)| model_usage(model.as_str(), used)).collect();
         (id, key_status(health, own))
     });
-    let mode = pool.limiter_mode();
-    let scope = if mode.shared { mode.name } else { "process" };
-    Ok(Status { scope, degraded: mode.degraded, keys: keys.collect() })
+    Ok(Status { whose: Whose::of(&pool.limiter_mode()), keys: keys.collect() })
 }
 
 fn key_status(health: KeyHealth, usage: Vec<ModelUsage>) -> KeyStatus {

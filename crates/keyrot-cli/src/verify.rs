@@ -55,6 +55,18 @@ impl VerifyArguments {
         }
     }
 
+    pub(crate) fn allows_unverified(&self) -> bool {
+        self.allow_unverified
+    }
+
+    pub(crate) fn requires_verified(&self) -> bool {
+        self.require_verified
+    }
+
+    pub(crate) fn wants_a_run(&self) -> bool {
+        !self.no_verify
+    }
+
     /// What is delivered of what was generated.
     pub(crate) fn choose(&self, generated: Result<Strategy, GenerateError>) -> Result<Strategy, Failure> {
         delivery::choose(generated, self.require_verified, self.allow_unverified)

@@ -34,6 +34,8 @@ pub enum Rule {
     NoCode,
     /// No class derives from `Strategy`.
     NoStrategy,
+    /// A class attribute that was asked for is missing or has another default.
+    Parameter,
     /// A private attribute of the library.
     Private,
     /// A series that is turned round. A warning.
@@ -64,6 +66,7 @@ impl Rule {
             Self::Nesting => "nesting",
             Self::NoCode => "no-code",
             Self::NoStrategy => "no-strategy",
+            Self::Parameter => "parameter",
             Self::Private => "private",
             Self::ReversedSeries => "reversed-series",
             Self::SeveralStrategies => "several-strategies",

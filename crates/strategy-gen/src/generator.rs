@@ -9,7 +9,7 @@ use crate::finding::Finding;
 use crate::model::{Finish, LanguageModel, OnProgress, Progress, Reply};
 use crate::options::GenerateOptions;
 use crate::pipeline::Pipeline;
-use crate::prompt::{ask_for_code, repair, request};
+use crate::prompt::{Prompt, again, improve, repair, request};
 use crate::report::{Spent, Strategy};
 use crate::verification::Report;
 use crate::version::same_model;
@@ -66,9 +66,45 @@ impl StrategyGenerator {
             return Err(GenerateError::EmptyDescription);
         }
         options.validate()?;
+        self.ask_until_good(request(description, options), options, on_progress).await
+    }
+
+    /// Changes a module as the wish says: "make it short as well".
+    pub async fn improve(
+        &self,
+        code: &str,
+        wish: &str,
+        options: &GenerateOptions,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Strategy, GenerateError> {
+        if wish.trim().is_empty() {
+            return Err(GenerateError::EmptyDescription);
+        }
+        options.validate()?;
+        self.ask_until_good(improve(code, wish, options), options, on_progress).await
+    }
+
+    /// Corrects a module in which [`Pipeline::verify_code`] has found this.
+    pub async fn fix(
+        &self,
+        code: &str,
+        fault: &Fault,
+        options: &GenerateOptions,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Strategy, GenerateError> {
+        options.validate()?;
+        self.ask_until_good(repair(code, fault, options), options, on_progress).await
+    }
+
+    async fn ask_until_good(
+        &self,
+        first: Prompt,
+        options: &GenerateOptions,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Strategy, GenerateError> {
         let mut spent = Box::<Spent>::default();
         let mut elapsed = Duration::ZERO;
-        let mut prompt = request(description, options);
+        let mut prompt = first.clone();
         // The best of the replies that were not good enough.
         let mut best: Option<(Fault, Strategy)> = None;
         let mut last: Option<Fault> = None;
@@ -96,8 +132,8 @@ impl StrategyGenerator {
             let (model, stage, reason) = (&strategy.model, fault.stage.name(), fault.reason.name());
             tracing::debug!(%model, round, stage, reason, "reply cannot be used");
             prompt = match strategy.code.as_str() {
-                "" => ask_for_code(description, options, &fault),
-                code => repair(code, &fault, options.max_output_tokens),
+                "" => again(first.clone(), &fault),
+                code => repair(code, &fault, options),
             };
             if best.as_ref().is_none_or(|(before, _)| before.stage <= fault.stage) {
                 best = Some((fault.clone(), strategy));
@@ -146,6 +182,16 @@ impl StrategyGenerator {
             }
             found.warnings.push(format!("The model named the class {}; it was renamed.", checked.class_name));
             found.class_name = wanted.to_owned();
+        }
+        // A new name moves no attribute that anybody asked for, but it moves the places of the findings.
+        let checked = if found.class_name == checked.class_name {
+            Some(checked)
+        } else {
+            self.pipeline.check_again(&found.code)
+        };
+        if let Some(Err(findings)) = checked.map(|checked| checked.has(&options.parameters, &found.code)) {
+            self.pipeline.refuse(&findings, &mut found.report);
+            return found;
         }
         self.pipeline.run(&found.code, &mut found.report).await;
         found

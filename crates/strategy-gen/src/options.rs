@@ -34,8 +34,8 @@ pub struct GenerateOptions {
     pub tags: BTreeMap<String, String>,
     /// Name of the class; `None` (the default) leaves it to the model.
     pub class_name: Option<String>,
-    /// Class attributes that the strategy must have: name and default, a Python expression. Asked for,
-    /// not checked in the result.
+    /// Class attributes that the strategy must have: name and default, a Python expression. A reply without one
+    /// of them, or with another default, is sent back.
     pub parameters: BTreeMap<String, String>,
     /// How long everything may take, repairs and waiting for a key included; default 120 s.
     pub deadline: Duration,
@@ -44,6 +44,8 @@ pub struct GenerateOptions {
     pub max_output_tokens: u32,
     /// How many times a reply that is not good enough is sent back with the exact finding; default 3.
     pub repairs: u32,
+    /// Takes the place of [`SYSTEM_INSTRUCTION`](crate::SYSTEM_INSTRUCTION); `None` is the default.
+    pub system_instruction: Option<String>,
 }
 
 impl Default for GenerateOptions {
@@ -57,6 +59,7 @@ impl Default for GenerateOptions {
             deadline: Duration::from_secs(120),
             max_output_tokens: 16_384,
             repairs: 3,
+            system_instruction: None,
         }
     }
 }
@@ -115,6 +118,13 @@ impl GenerateOptions {
     #[must_use]
     pub fn repairs(mut self, repairs: u32) -> Self {
         self.repairs = repairs;
+        self
+    }
+
+    /// Sets another system instruction than this crate's.
+    #[must_use]
+    pub fn system_instruction(mut self, text: impl Into<String>) -> Self {
+        self.system_instruction = Some(text.into());
         self
     }
 

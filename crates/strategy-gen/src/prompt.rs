@@ -9,7 +9,7 @@ use crate::options::GenerateOptions;
 pub const SYSTEM_INSTRUCTION: &str = include_str!("system_instruction.md");
 
 /// Changes whenever [`SYSTEM_INSTRUCTION`] or the wording of a request changes.
-pub const PROMPT_VERSION: u32 = 1;
+pub const PROMPT_VERSION: u32 = 2;
 
 /// What the provider adds around the texts: roles, turns and separators; measured figures are below 10
 /// a message, and there are two.
@@ -50,31 +50,57 @@ pub(crate) fn request(description: &str, options: &GenerateOptions) -> Prompt {
         Some(name) => text.push_str(&format!("Class name: {name}\n")),
         None => text.push_str("Class name: one that says what the strategy does.\n"),
     }
-    if !options.parameters.is_empty() {
-        text.push_str("\nClass attributes that it must have, with these defaults:\n");
-        for (name, value) in &options.parameters {
-            text.push_str(&format!("{name} = {value}\n"));
-        }
-    }
-    Prompt::new(text, options.max_output_tokens)
+    prompt(text + &attributes(options), options)
+}
+
+/// The request to change a module as somebody wishes.
+pub(crate) fn improve(code: &str, wish: &str, options: &GenerateOptions) -> Prompt {
+    let module = fenced(code);
+    let text = format!(
+        "Change this module as asked for below, leave the rest as it is, and reply with the whole module.\n\n{module}\n\n\
+         Change: {}\n{}",
+        wish.trim(),
+        attributes(options),
+    );
+    prompt(text, options)
 }
 
 /// The request to correct a module: the module and what is wrong with it, nothing else.
-pub(crate) fn repair(code: &str, fault: &Fault, max_output_tokens: u32) -> Prompt {
-    let fence = fence_around(code);
+pub(crate) fn repair(code: &str, fault: &Fault, options: &GenerateOptions) -> Prompt {
+    let module = fenced(code);
     let text = format!(
-        "Correct this module. Change only what the finding below asks for and reply with the whole module.\n\n\
-         {fence}python\n{code}\n{fence}\n\nFinding: {fault}\n",
-        code = code.trim_end(),
+        "Correct this module. Change only what the finding below asks for and reply with the whole module.\n\n{module}\n\n\
+         Finding: {fault}\n",
     );
-    Prompt::new(text, max_output_tokens)
+    prompt(text, options)
 }
 
-/// The request again, after a reply without any code in it.
-pub(crate) fn ask_for_code(description: &str, options: &GenerateOptions, fault: &Fault) -> Prompt {
-    let mut prompt = request(description, options);
-    prompt.text.push_str(&format!("\nFinding in your last reply: {fault}\n"));
+/// A request once more, after a reply without any code in it.
+pub(crate) fn again(mut first: Prompt, fault: &Fault) -> Prompt {
+    first.text.push_str(&format!("\nFinding in your last reply: {fault}\n"));
+    first
+}
+
+fn prompt(text: String, options: &GenerateOptions) -> Prompt {
+    let mut prompt = Prompt::new(text, options.max_output_tokens);
+    if let Some(own) = &options.system_instruction {
+        prompt.system.clone_from(own);
+    }
     prompt
+}
+
+/// The class attributes that are wanted.
+fn attributes(options: &GenerateOptions) -> String {
+    if options.parameters.is_empty() {
+        return String::new();
+    }
+    let lines = options.parameters.iter().map(|(name, value)| format!("{name} = {value}\n"));
+    format!("\nClass attributes that it must have, with these defaults:\n{}", lines.collect::<String>())
+}
+
+fn fenced(code: &str) -> String {
+    let fence = fence_around(code);
+    format!("{fence}python\n{}\n{fence}", code.trim_end())
 }
 
 /// A fence longer than any run of backticks in the code.
@@ -105,7 +131,7 @@ mod tests {
     fn the_examples_of_the_instruction_pass_the_own_check() {
         let names: Vec<String> =
             examples().iter().map(|code| Gate::default().check(code).unwrap().class_name).collect();
-        assert_eq!(names, ["RsiTrendStrategy", "MacdAtrStrategy"]);
+        assert_eq!(names, ["RsiTrendStrategy", "MacdAtrStrategy", "BreakoutRiskStrategy"]);
     }
 
     #[test]
@@ -122,6 +148,15 @@ mod tests {
     }
 
     #[test]
+    fn a_change_carries_the_module_and_an_own_instruction_takes_the_place_of_ours() {
+        let options = GenerateOptions::default().system_instruction("Mine.").parameter("n", "5");
+        let prompt = improve("x = 1\n", " make it faster ", &options);
+        assert_eq!(prompt.system, "Mine.");
+        assert!(prompt.text.contains("```python\nx = 1\n```\n\nChange: make it faster\n"), "{}", prompt.text);
+        assert!(prompt.text.ends_with("with these defaults:\nn = 5\n"), "{}", prompt.text);
+    }
+
+    #[test]
     fn the_estimate_is_a_third_of_the_bytes_and_the_frame() {
         let instruction = SYSTEM_INSTRUCTION.len() as u64;
         let estimate = |text: &str| Prompt::new(text, 1).estimated_tokens();
@@ -135,7 +170,7 @@ mod tests {
     fn a_repair_holds_the_finding_and_the_code_and_survives_fences_inside() {
         let code = "def f():\n    '''\n    ```\n    '''\n    return (";
         let finding = Finding::new(Rule::Syntax, code, 5, 13, "unexpected EOF", "Close it.");
-        let prompt = repair(code, &Fault::of(Stage::Gate, &finding.into()), 100);
+        let prompt = repair(code, &Fault::of(Stage::Gate, &finding.into()), &GenerateOptions::default());
         assert!(prompt.text.contains("line 5, column 13: unexpected EOF"), "{}", prompt.text);
         assert_eq!(extract(&prompt.text).unwrap().code, code);
     }

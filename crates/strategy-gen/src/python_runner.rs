@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZero;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +14,7 @@ use futures_util::future::{Either, select};
 use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 
 use crate::backtest::Backtest;
 use crate::fault::{Fault, Reason, Stage};
@@ -28,12 +31,15 @@ const RUNNER: &str = include_str!("runner.py");
 pub struct PythonRunner {
     environment: PythonEnvironment,
     sandbox: Sandbox,
+    /// More runs at a time than processors would only wait for each other with their clocks running.
+    places: Arc<Semaphore>,
 }
 
 impl PythonRunner {
-    /// With this environment and this sandbox.
+    /// With this environment and this sandbox. It and its clones run as many at a time as there are processors.
     pub fn new(environment: PythonEnvironment, sandbox: Sandbox) -> Self {
-        Self { environment, sandbox }
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self { environment, sandbox, places: Arc::new(Semaphore::new(processors)) }
     }
 
     fn program(&self, folder: &Path, job: Job) -> Program {
@@ -113,6 +119,8 @@ impl Job {
 #[async_trait]
 impl Runner for PythonRunner {
     async fn run(&self, task: &Task) -> Result<Run, CannotRun> {
+        // Nobody closes it.
+        let _place = self.places.acquire().await;
         let folder = prepare(task).map_err(|error| {
             CannotRun::Broken(format!("the folder for a run cannot be prepared: {error}"))
         })?;
@@ -298,5 +306,5 @@ fn silent(ended: &Ended, limit: Duration) -> Fault {
     }
 }
 
-/// The kernel looks at the limit once a tick.
-const CPU_SHARE: f64 = 0.95;
+/// What the kernel tells of a process on a busy machine is rough.
+const CPU_SHARE: f64 = 0.7;

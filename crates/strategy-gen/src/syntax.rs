@@ -1,13 +1,16 @@
 //! Python's grammar and the shape of a strategy: one class that derives from `Strategy`, with its two methods.
 
+use std::collections::BTreeMap;
+
+use ruff_python_ast::comparable::ComparableExpr;
 use ruff_python_ast::token::TokenKind;
 use ruff_python_ast::{ModModule, PythonVersion, Stmt, StmtClassDef};
-use ruff_python_parser::{Mode, ParseOptions, Parsed, parse_unchecked};
-use ruff_text_size::{Ranged, TextRange};
+use ruff_python_parser::{Mode, ParseOptions, Parsed, parse_expression, parse_unchecked};
+use ruff_text_size::{Ranged, TextRange, TextSize};
 
 use crate::bases::{Base, Imports};
 use crate::depth::too_deep_at;
-use crate::finding::{Finding, Rule};
+use crate::finding::{Finding, Findings, Rule};
 
 /// The oldest Python whose grammar a module may need.
 const PYTHON: PythonVersion = PythonVersion::PY310;
@@ -22,12 +25,38 @@ pub struct Checked {
     pub warnings: Vec<Finding>,
     /// Where that name, or any other, stands in the code.
     names: Vec<TextRange>,
+    /// Where the name of the class stands.
+    class_at: TextSize,
+    /// The attributes of the class that are set in its body, with where their defaults stand.
+    attributes: Vec<(String, TextRange)>,
 }
 
 impl Checked {
     pub(crate) fn new(parsed: &Parsed<ModModule>, class: &StmtClassDef, warnings: Vec<Finding>) -> Self {
         let names = parsed.tokens().iter().filter(|token| token.kind() == TokenKind::Name);
-        Self { class_name: class.name.to_string(), warnings, names: names.map(Ranged::range).collect() }
+        Self {
+            class_name: class.name.to_string(),
+            warnings,
+            names: names.map(Ranged::range).collect(),
+            class_at: class.name.range().start(),
+            attributes: class.body.iter().filter_map(attribute).collect(),
+        }
+    }
+
+    /// Each class attribute that is wanted must be set in the body of the class, to the same expression.
+    pub(crate) fn has(&self, wanted: &BTreeMap<String, String>, code: &str) -> Result<(), Findings> {
+        let missing = wanted.iter().filter_map(|(name, value)| {
+            let hint = format!("Write {name} = {value} in the body of the class.");
+            let Some((_, range)) = self.attributes.iter().rev().find(|(known, _)| known == name) else {
+                let message = format!("the class has no attribute {name}");
+                return Some(Finding::at(Rule::Parameter, code, self.class_at, message, hint));
+            };
+            let found = code.get(range.start().to_usize()..range.end().to_usize()).unwrap_or_default();
+            let message = format!("the class attribute {name} is {found}, not {value}");
+            (!same_expression(found, value))
+                .then(|| Finding::at(Rule::Parameter, code, range.start(), message, hint))
+        });
+        Findings::of(missing.collect()).map_or(Ok(()), Err)
     }
 
     /// The code with its class under another name.
@@ -49,6 +78,27 @@ impl Checked {
         }
         renamed.push_str(code.get(done..).unwrap_or_default());
         Ok(renamed)
+    }
+}
+
+/// `n = 14` or `n: int = 14`.
+fn attribute(stmt: &Stmt) -> Option<(String, TextRange)> {
+    let (target, value) = match stmt {
+        Stmt::Assign(assign) => match assign.targets.as_slice() {
+            [target] => (target, &*assign.value),
+            _ => return None,
+        },
+        Stmt::AnnAssign(assign) => (&*assign.target, assign.value.as_deref()?),
+        _ => return None,
+    };
+    Some((target.as_name_expr()?.id.to_string(), value.range()))
+}
+
+/// However they are laid out.
+fn same_expression(one: &str, other: &str) -> bool {
+    match (parse_expression(one), parse_expression(other)) {
+        (Ok(one), Ok(other)) => ComparableExpr::from(one.expr()) == ComparableExpr::from(other.expr()),
+        _ => one == other,
     }
 }
 

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use keyrot_core::{AcquireError, KeyId, KeyRequest, ModelName, ProjectId};
 use strategy_gen::{
     AttemptReport, Blocked, CallCause, CallError, Finish, GenerateError, GenerateOptions, LanguageModel,
-    OnProgress, Progress, Prompt, Reason, Reply, Rule, SYSTEM_INSTRUCTION, StrategyGenerator, TokenUsage,
+    OnProgress, Pipeline, Progress, Prompt, Reason, Reply, Rule, SYSTEM_INSTRUCTION, StrategyGenerator,
+    TokenUsage,
 };
 
 const GOOD: &str = "from backtesting import Strategy\n\n\nclass Cross(Strategy):\n    def init(self):\n        \
@@ -298,4 +299,53 @@ fn generators_and_their_work_can_be_sent_between_threads() {
     let generator = Script::of([]).generator();
     sendable(generator.clone());
     sendable(generator.generate("x", &options()));
+}
+
+#[tokio::test]
+async fn a_class_attribute_that_was_asked_for_is_checked_and_sent_back() {
+    let with = |body: &str| {
+        fenced(&GOOD.replace("class Cross(Strategy):\n", &format!("class Cross(Strategy):\n    {body}\n\n")))
+    };
+    let script = Script::of([
+        Ok(reply(&fenced(GOOD))),
+        Ok(reply(&with("fast = 12"))),
+        Ok(reply(&with("fast: int = (10)"))),
+    ]);
+    let options = options().parameter("fast", "10").class_name("Mine");
+    let strategy = script.generator().generate("cross", &options).await.unwrap();
+    assert!(strategy.code.contains("class Mine(Strategy):\n    fast: int = (10)"), "{}", strategy.code);
+    let prompts = script.prompts();
+    assert!(
+        prompts[1].text.contains("line 4, column 7: the class has no attribute fast [parameter]"),
+        "{}",
+        prompts[1].text
+    );
+    let second = &prompts[2].text;
+    assert!(second.contains("the class attribute fast is 12, not 10 [parameter]"), "{second}");
+    assert!(second.contains("Write fast = 10 in the body of the class."), "{second}");
+}
+
+#[tokio::test]
+async fn a_module_is_changed_or_corrected_with_nothing_but_itself_and_what_is_wanted() {
+    let script = Script::of([Ok(reply(&fenced(GOOD))), Ok(reply("no code")), Ok(reply(&fenced(GOOD)))]);
+    let generator = script.generator();
+    let mut ignore = |_| ();
+    let improved = generator.improve("x = 1\n", "also sell short", &options(), &mut ignore).await.unwrap();
+    assert_eq!((improved.code.as_str(), improved.repaired), (GOOD, false));
+    let fault = Pipeline::default().verify_code(BAD).await.fault.unwrap();
+    generator.fix(BAD, &fault, &options(), &mut ignore).await.unwrap();
+    let [change, fix, again] = &script.prompts()[..] else { panic!("three calls") };
+    assert!(
+        change.text.contains("x = 1") && change.text.contains("Change: also sell short"),
+        "{}",
+        change.text
+    );
+    assert!(
+        fix.text.contains(BAD) && fix.text.contains("[syntax]") && !fix.text.contains("short"),
+        "{}",
+        fix.text
+    );
+    assert!(again.text.starts_with(&fix.text) && again.text.contains("[no-code]"), "{}", again.text);
+    let error = generator.improve(GOOD, " ", &options(), &mut ignore).await.unwrap_err();
+    assert!(matches!(error, GenerateError::EmptyDescription));
 }

@@ -15,5 +15,10 @@ fn every_claim_and_example_of_the_instruction_holds() {
         .expect("the interpreter can be started");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(told.contains("example RsiTrendStrategy") && told.contains("example MacdAtrStrategy"), "{told}");
+    assert!(
+        told.contains("example RsiTrendStrategy")
+            && told.contains("example MacdAtrStrategy")
+            && told.contains("example BreakoutRiskStrategy"),
+        "{told}"
+    );
 }

@@ -3,12 +3,14 @@
 
 mod aws;
 mod azure;
+mod batch;
 mod check;
 mod configuration;
 mod documented;
 mod explain;
 mod generate;
 mod guide;
+mod improving;
 mod keys;
 mod leaks;
 mod place;

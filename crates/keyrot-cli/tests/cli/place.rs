@@ -49,6 +49,18 @@ impl Place {
             .set("GEMINI_KEY_flash_02", "secret-of-flash-02")
     }
 
+    /// With the Python environment of the tests where `keyrot python setup` would have made one.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn with_python(self) -> Self {
+        let folder = self.path("data/keyrot");
+        std::fs::create_dir_all(&folder).unwrap();
+        let python = keyrot_test_servers::tool("python");
+        std::os::unix::fs::symlink(python.parent().unwrap().parent().unwrap(), folder.join("python"))
+            .unwrap();
+        let data = self.path("data").display().to_string();
+        self.set("XDG_DATA_HOME", &data)
+    }
+
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
         self.write(name, text);
         self

@@ -32,9 +32,9 @@ fn run_unset(place: &Place, arguments: &[&str]) -> Run {
 }
 
 /// Where the counts are, and what holds if they cannot be had there.
-fn scope(status: &Run) -> Value {
-    let status = status.json();
-    json!([status["scope"], status["degraded"]])
+fn scope(run: &Run) -> Value {
+    let answer = run.json();
+    json!([answer["scope"], answer["degraded"]])
 }
 
 /// What `check` says of limits.
@@ -85,7 +85,7 @@ async fn set_it_counts_for_every_process_and_check_says_where_and_how_fast() {
     assert_eq!(json!([refused["error_count"], refused["in_cooldown"]]), json!([1, true]));
     assert_eq!(refused["reason"], "requests_per_day");
     let people = place.run(&["status"]);
-    assert!(people.stderr.contains("redis, of every process that shares it"), "{people:?}");
+    assert!(people.stderr.contains("counts are of every process that shares redis"), "{people:?}");
 
     let explained = place.run(&["explain", "--json"]).json();
     assert_eq!(json!([explained["scope"], explained["selectable"]]), json!(["redis", ["flash_01"]]));
@@ -172,7 +172,11 @@ async fn a_server_that_does_not_answer_stops_nobody_unless_the_policy_says_so() 
             let told = format!("KEYROT_REDIS_FAILURE={policy} holds");
             assert_eq!(run.stderr.matches(&told).count(), 1, "{run:?}");
             assert!(run.stderr.contains(&url) && run.stderr.contains(meanwhile), "{run:?}");
-            assert_eq!(scope(&place.run(&["status", "--json"])), json!(["redis", policy]));
+            for command in ["status", "explain"] {
+                assert_eq!(scope(&place.run(&[command, "--json"])), json!(["redis", policy]), "{command}");
+                let run = place.run(&[command]);
+                assert!(run.stderr.contains("redis cannot be reached: its failure policy"), "{run:?}");
+            }
             let people = place.run(&["status"]);
             let mode = format!("redis cannot be reached: its failure policy {policy} holds");
             assert!(people.stderr.contains(&mode), "{people:?}");

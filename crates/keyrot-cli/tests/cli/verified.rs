@@ -15,18 +15,6 @@ fn place(server: &SimServer) -> Place {
     Place::new().set("GEMINI_API_KEY", "secret-of-single").at(server)
 }
 
-/// With the Python environment of the tests where `keyrot python setup` would have made one.
-#[cfg(target_os = "linux")]
-fn with_python(server: &SimServer) -> Place {
-    let place = place(server);
-    let folder = place.path("data/keyrot");
-    std::fs::create_dir_all(&folder).unwrap();
-    let python = tool("python");
-    std::os::unix::fs::symlink(python.parent().unwrap().parent().unwrap(), folder.join("python")).unwrap();
-    let data = place.path("data").display().to_string();
-    place.set("XDG_DATA_HOME", &data)
-}
-
 /// A module that the provider answers with, so many times.
 fn answer(code: &str, times: u64) -> Fault {
     let event = json!({
@@ -101,7 +89,7 @@ async fn who_wants_only_verified_code_is_told_before_anything_is_spent() {
 #[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
 async fn with_python_it_is_run_and_the_report_says_what_it_showed() {
     let server = serve(provider()).await;
-    let place = with_python(&server);
+    let place = place(&server).with_python();
     let run = place.run(&["generate", TEXT, "--require-verified"]);
     assert_eq!((run.code, warnings(&run)), (0, 0), "{run:?}");
     assert!(
@@ -134,15 +122,19 @@ async fn with_python_it_is_run_and_the_report_says_what_it_showed() {
 #[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
 async fn what_was_run_and_is_not_good_is_repaired_or_withheld() {
     let server = serve(provider().fault(answer(NEVER_TRADES, 2))).await;
-    let json = with_python(&server).run(&["generate", TEXT, "--json"]).json();
+    let json = place(&server).with_python().run(&["generate", TEXT, "--json"]).json();
     assert_eq!(json!([json["verified"], json["repaired"]]), json!([true, true]));
     assert_eq!(json["attempts"].as_array().unwrap().len(), 3);
 
     let server = serve(provider().fault(answer(NEVER_TRADES, 100))).await;
-    let place = with_python(&server);
+    let place = place(&server).with_python();
     let run = place.run(&["generate", TEXT, "--repairs", "1", "--out", "s.py"]);
     run.fails(1, &["in 2 replies: judge: the strategy never trades", "--allow-unverified"]);
     assert!(run.stdout.is_empty() && !place.path("s.py").exists(), "{run:?}");
+    assert!(run.stderr.contains("the best of them is in s.rejected.py"), "{run:?}");
+    assert_eq!(place.read("s.rejected.py").trim_end(), NEVER_TRADES.trim_end());
+    let report: Value = serde_json::from_str(&place.read("s.rejected.json")).unwrap();
+    assert_eq!(report["report"]["fault"]["reason"], "no-trades");
     let run = place.run(&["generate", TEXT, "--repairs", "0", "--allow-unverified"]);
     assert_eq!((run.code, warnings(&run)), (0, 1), "{run:?}");
     assert!(run.stdout.starts_with(&format!("{MARK}judge: the strategy never trades")), "{run:?}");
@@ -168,7 +160,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 #[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
 async fn where_the_kernel_cannot_isolate_nothing_is_run_unless_it_is_wished() {
     let server = serve(provider()).await;
-    let place = with_python(&server);
+    let place = place(&server).with_python();
     let run = |arguments: &[&str]| -> Run {
         let keyrot = place.command(arguments);
         let mut command = Command::new(tool("python"));

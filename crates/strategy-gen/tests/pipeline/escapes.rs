@@ -185,7 +185,8 @@ async fn endless_work_is_ended(isolation: Isolation) {
     let ended = trial.run("while True:\n    pass\n").await;
     assert!(!ended.timed_out && !ended.status.success(), "{:?}", ended.status);
     assert!(ended.signal().is_some(), "{:?}", ended.status);
-    assert!((0.8..=4.0).contains(&ended.cpu.as_secs_f64()), "{:?}", ended.cpu);
+    // What the kernel tells of a process on a busy machine is rough.
+    assert!((0.3..=4.0).contains(&ended.cpu.as_secs_f64()), "{:?}", ended.cpu);
 
     trial.sandbox.limits.wall = Duration::from_secs(2);
     let ended = trial.run("import time\nprint('asleep', flush=True)\ntime.sleep(3600)\n").await;

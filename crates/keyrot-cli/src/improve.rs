@@ -1,0 +1,100 @@
+//! `keyrot improve` and `keyrot fix`: from a module to a better one.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use strategy_gen::Report;
+
+use crate::arguments::Options;
+use crate::asking::{self, AskArguments, OneArguments};
+use crate::failure::Failure;
+use crate::progress::ProgressLine;
+use crate::{delivery, output, session};
+
+#[derive(Debug, Args)]
+pub(crate) struct ImproveArguments {
+    /// The module
+    file: PathBuf,
+    /// What to change: "make it sell short as well"
+    wish: String,
+    #[command(flatten)]
+    one: OneArguments,
+    #[command(flatten)]
+    ask: AskArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FixArguments {
+    /// The module
+    file: PathBuf,
+    #[command(flatten)]
+    one: OneArguments,
+    #[command(flatten)]
+    ask: AskArguments,
+}
+
+pub(crate) async fn improve(arguments: ImproveArguments, options: &Options) -> Result<(), Failure> {
+    let ImproveArguments { file, wish, one, ask } = arguments;
+    let code = asking::read("the file", &file)?;
+    let out = one.prepare()?;
+    let mut wanted = ask.options()?;
+    one.fill(&mut wanted);
+    let settings = session::settings(options)?;
+    let pipeline = ask.verify.pipeline(settings.vars())?;
+    let opened = settings.open().await?;
+    session::tell_notices(&opened);
+    let generated = session::with_pool(opened, async |opened| {
+        let generator = opened.generator()?.pipeline(pipeline);
+        let line = ProgressLine::start();
+        Ok(generator.improve(&code, &wish, &wanted, &mut |progress| line.show(progress)).await)
+    })
+    .await?;
+    one.deliver(generated, &ask.verify, out, options)
+}
+
+pub(crate) async fn fix(arguments: FixArguments, options: &Options) -> Result<(), Failure> {
+    let FixArguments { file, one, ask } = arguments;
+    let code = asking::read("the file", &file)?;
+    let out = one.prepare()?;
+    let mut wanted = ask.options()?;
+    one.fill(&mut wanted);
+    let settings = session::settings(options)?;
+    let pipeline = ask.verify.pipeline(settings.vars())?;
+    let line = ProgressLine::saying("running it in the sandbox");
+    let Report { fault, not_run, .. } = pipeline.verify_code(&code).await;
+    drop(line);
+    let Some(fault) = fault else {
+        output::note(&match not_run {
+            Some(why) => format!(
+                "it passes the gate, and was not run: {why}; {}. Nothing was asked",
+                delivery::advice(&why)
+            ),
+            None => "it is verified as it is; nothing was asked".to_owned(),
+        });
+        return unchanged(&code, out, options);
+    };
+    output::note(&format!("found: {fault}"));
+    let opened = settings.open().await?;
+    session::tell_notices(&opened);
+    let generated = session::with_pool(opened, async |opened| {
+        let generator = opened.generator()?.pipeline(pipeline);
+        let line = ProgressLine::start();
+        let fixed = generator.fix(&code, &fault, &wanted, &mut |progress| line.show(progress)).await;
+        Ok(fixed)
+    })
+    .await?;
+    one.deliver(generated, &ask.verify, out, options)
+}
+
+/// The code as it was, without a model's name.
+fn unchanged(code: &str, out: Option<crate::out_file::OutFile>, options: &Options) -> Result<(), Failure> {
+    match out {
+        Some(out) => out.write(code)?,
+        None if !options.json => output::print(code)?,
+        None => {}
+    }
+    if options.json {
+        output::print_json(&serde_json::json!({"code": code, "unchanged": true}))?;
+    }
+    Ok(())
+}
