@@ -211,6 +211,29 @@ impl Bench {
         assert_eq!(theirs, ours);
     }
 
+    async fn reserve(&mut self, offered: &[usize], asks: &[u64], ttl: u64, knows: bool, together: usize) {
+        let candidates: Vec<_> = offered.iter().map(|group| self.candidate(*group)).collect();
+        let ask = |tokens: &u64| Ask { tokens: *tokens, probe_ttl: Duration::from_millis(ttl) };
+        let asks: Vec<_> = asks.iter().map(ask).collect();
+        let seen = if knows { self.seen } else { 0 };
+        let callers = (0..together).map(|_| self.limiter.reserve(&candidates, &asks, seen));
+        for theirs in join_all(callers).await {
+            let ours = books::reserve(&mut self.model, self.now, &candidates, &asks, seen).unwrap();
+            assert_eq!(format!("{:#?}", theirs.unwrap()), format!("{ours:#?}"));
+            self.seen = ours.generation;
+            self.under_way.extend(ours.grants.into_iter().map(|grant| grant.reservation));
+        }
+    }
+
+    /// Calls of scripts so far, and how often `GET` was called, in scripts and by itself.
+    async fn calls(&mut self) -> [u64; 2] {
+        let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut self.raw).await.unwrap();
+        ["cmdstat_evalsha:calls=", "cmdstat_get:calls="].map(|name| {
+            let calls = stats.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            calls.split(',').next().unwrap().parse().unwrap()
+        })
+    }
+
     async fn step(&mut self, step: &Step) {
         match step {
             Step::Wait(by) => self.now += by,
@@ -221,17 +244,7 @@ impl Bench {
         match step {
             Step::Wait(_) | Step::Back(_) => return,
             Step::Reserve(offered, asks, ttl, knows, together) => {
-                let candidates: Vec<_> = offered.iter().map(|group| self.candidate(*group)).collect();
-                let ask = |tokens: &u64| Ask { tokens: *tokens, probe_ttl: Duration::from_millis(*ttl) };
-                let asks: Vec<_> = asks.iter().map(ask).collect();
-                let seen = if *knows { self.seen } else { 0 };
-                let callers = (0..*together).map(|_| self.limiter.reserve(&candidates, &asks, seen));
-                for theirs in join_all(callers).await {
-                    let ours = books::reserve(&mut self.model, self.now, &candidates, &asks, seen).unwrap();
-                    assert_eq!(format!("{:#?}", theirs.unwrap()), format!("{ours:#?}"));
-                    self.seen = ours.generation;
-                    self.under_way.extend(ours.grants.into_iter().map(|grant| grant.reservation));
-                }
+                self.reserve(offered, asks, *ttl, *knows, *together).await;
             }
             Step::Settle(settles, judges, jitter) => {
                 let batch = self.batch(settles, judges, *jitter);
@@ -291,44 +304,47 @@ impl Bench {
     }
 }
 
+async fn raw_connection(url: &str) -> redis::aio::MultiplexedConnection {
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
+    let client = redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
+}
+
+fn bench(url: &str, raw: &redis::aio::MultiplexedConnection, pool: &str, limits: Vec<Limits>) -> Bench {
+    let clock = ManualClock::default();
+    let address = RedisAddress::parse("REDIS_URL", &SecretString::from(url)).unwrap();
+    let options = RedisOptions::new(address).pool(pool).timeout(Duration::from_secs(20));
+    let limiter = options.count_by(Arc::new(clock.clone())).limiter().unwrap();
+    let group = |number| Arc::new(Group { project: format!("p{number}").as_str().into(), model: "m".into() });
+    Bench {
+        clock,
+        now: START + 100_000_000,
+        seen: 0,
+        limits,
+        groups: (0..3).map(group).collect(),
+        model: ByteHome::default(),
+        limiter,
+        raw: raw.clone(),
+        pool: pool.to_owned(),
+        under_way: Vec::new(),
+        batches: Vec::new(),
+    }
+}
+
 #[test]
 #[ignore = "needs redis-server: cargo xtask test"]
 fn scripts_and_core_give_the_same_replies_and_the_same_bytes() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(RedisServer::start(keyrot_test_servers::RedisOptions::default()));
     let url = server.url();
-    let raw = runtime.block_on(async {
-        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
-        let client = redis::Client::open(url.as_str()).unwrap();
-        client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
-    });
+    let raw = runtime.block_on(raw_connection(&url));
     let pools = std::cell::Cell::new(0);
     let case = (vec(step(), 1..120), vec(limits(), 3));
     TestRunner::default()
         .run(&case, |(steps, limits)| {
             pools.set(pools.get() + 1);
-            let pool = format!("case{}", pools.get());
             runtime.block_on(async {
-                let clock = ManualClock::default();
-                let address = RedisAddress::parse("REDIS_URL", &SecretString::from(url.as_str())).unwrap();
-                let options = RedisOptions::new(address).pool(&pool).timeout(Duration::from_secs(20));
-                let limiter = options.count_by(Arc::new(clock.clone())).limiter().unwrap();
-                let group = |number| {
-                    Arc::new(Group { project: format!("p{number}").as_str().into(), model: "m".into() })
-                };
-                let mut bench = Bench {
-                    clock,
-                    now: START + 100_000_000,
-                    seen: 0,
-                    limits,
-                    groups: (0..3).map(group).collect(),
-                    model: ByteHome::default(),
-                    limiter,
-                    raw: raw.clone(),
-                    pool,
-                    under_way: Vec::new(),
-                    batches: Vec::new(),
-                };
+                let mut bench = bench(&url, &raw, &format!("case{}", pools.get()), limits);
                 for step in &steps {
                     bench.step(step).await;
                 }
@@ -336,4 +352,41 @@ fn scripts_and_core_give_the_same_replies_and_the_same_bytes() {
             Ok(())
         })
         .unwrap();
+}
+
+/// straight.lua reads the pool and one record; where it has to leave a question to the other rules these
+/// read the record again.
+#[tokio::test]
+#[ignore = "needs redis-server: cargo xtask test"]
+async fn what_mostly_happens_is_answered_by_the_straight_script() {
+    let server = RedisServer::start(keyrot_test_servers::RedisOptions::default()).await;
+    let raw = raw_connection(&server.url()).await;
+    let limits = vec![Limits::new(Some(12), Some(3_000), Some(30)), Limits::new(None, None, None)];
+    let mut bench = bench(&server.url(), &raw, "straight", limits);
+    let learn = |value| Step::Settle(vec![], vec![Judge::Learn(0, Quota::RequestsPerMinute, value)], 0);
+    bench.step(&Step::Reserve(vec![0], vec![100], 50, true, 1)).await;
+    let mut proof = bench.batch(&[], &[], 0);
+    let disposition = Disposition::Sent { input_tokens: Some(90), proven: true };
+    proof.settlements.push(Settlement { reservation: bench.under_way.remove(0), disposition });
+    bench.batches.push(proof.clone());
+    bench.settle(proof).await;
+    for (before, offered, tokens, together, scripts, gets, why) in [
+        (Step::Wait(0), vec![0], 100, 1, 1, 2, "in the newest cell"),
+        (Step::Wait(1_500), vec![0], 100, 1, 1, 2, "in a new cell"),
+        (Step::Wait(1), vec![0, 1], 0, 1, 1, 2, "the first of two has room"),
+        (Step::Back(1), vec![0], 7, 1, 1, 2, "time went back"),
+        (Step::Wait(2), vec![0], 100, 4, 2, 4, "four together: one, then three"),
+        (Step::Wait(3), vec![0], 2_600, 1, 1, 3, "no room for the tokens"),
+        (Step::Wait(3), vec![0], 1, 8, 2, 5, "one of seven finds no room"),
+        (Step::Wait(61_000), vec![0], 100, 1, 1, 2, "what was counted has left the window"),
+        (Step::Wait(3), vec![1], 100, 1, 1, 3, "not proven"),
+        (learn(Some(9)), vec![0], 100, 1, 1, 3, "a learned limit"),
+    ] {
+        bench.step(&before).await;
+        let [scripts_before, gets_before] = bench.calls().await;
+        bench.reserve(&offered, &[tokens], 50, true, together).await;
+        let [scripts_after, gets_after] = bench.calls().await;
+        assert_eq!((scripts_after - scripts_before, gets_after - gets_before), (scripts, gets), "{why}");
+        bench.compare_bytes().await;
+    }
 }
