@@ -49,7 +49,7 @@ local function read_quota(bytes)
     changes = 0 }
 end
 
--- Stored if more than its time has changed, in between too; it lives until it says nothing any more.
+-- Stored if more than its time has changed; it lives until it says nothing any more.
 local function write_quota(key, r)
   local flags = (r.day_gone and 1 or 0) + (r.proven and 2 or 0)
   local bytes = pack(HEADER, 1, flags, r.last_now, r.ahead, r.begun, r.requests, r.tokens, r.day_end, r.day_count,
@@ -57,7 +57,7 @@ local function write_quota(key, r)
     r.rpd_until, r.steps, r.stepped_at, r.due_us, r.interval_us)
   if r.to >= r.from then bytes = bytes .. sub(r.body, r.from, r.to) end
   if r.last then bytes = bytes .. pack('<I6I2I4', r.last, r.last_requests, r.last_tokens) end
-  local old = r.changes == 0 and r.stored
+  local old = r.stored
   if old and #old == #bytes and sub(old, 9) == sub(bytes, 9) and sub(old, 1, 2) == sub(bytes, 1, 2) then return end
   local minute = r.last and r.last + WINDOW or 0
   local ends = max(minute, r.rpm_until, r.tpm_until, r.rpd_until, r.stepped_at + r.steps * STEP_FOR)
