@@ -18,9 +18,14 @@ async fn what_mostly_happens_is_answered_by_the_straight_script() {
     proof.settlements.push(Settlement { reservation: bench.under_way.remove(0), disposition });
     bench.batches.push(proof.clone()); // the next one has another number
     bench.settle(proof).await;
+    bench.step(&Step::Wait(61_000)).await;
+    let usual = std::mem::replace(&mut bench.limits[0], Limits::new(None, Some(0), None));
+    bench.step(&Step::Reserve(vec![0], vec![0], 50, true, 1)).await; // nothing fits, not even nothing
+    bench.limits[0] = usual;
     for (before, offered, tokens, together, scripts, gets, why) in [
         (Step::Wait(0), vec![0], 100, 1, 1, 2, "in the newest cell"),
         (Step::Wait(1_500), vec![0], 100, 1, 1, 2, "in a new cell"),
+        (Step::Wait(968), vec![0], 1, 1, 1, 2, "in the last moment of a cell"),
         (Step::Wait(1), vec![0, 1], 0, 1, 1, 2, "the first of two has room"),
         (Step::Back(1), vec![0], 7, 1, 1, 2, "time went back"),
         (Step::Wait(2), vec![0], 100, 4, 2, 4, "four together: one, then three"),
