@@ -14,12 +14,20 @@ use keyrot_core::{
 pub struct CountingLimiter {
     limiter: LocalLimiter,
     reserves: Arc<AtomicUsize>,
+    at_once: usize,
 }
 
 impl CountingLimiter {
     /// Counts what `limiter` is asked.
     pub fn new(limiter: LocalLimiter) -> Self {
-        Self { limiter, reserves: Arc::default() }
+        Self { limiter, reserves: Arc::default(), at_once: 1 }
+    }
+
+    /// As a limiter for which each question is a round trip.
+    #[must_use]
+    pub fn far_away(mut self) -> Self {
+        self.at_once = 16;
+        self
     }
 
     /// How often somebody has looked for room.
@@ -51,6 +59,10 @@ impl RateLimiter for CountingLimiter {
         keys: &[KeyId],
     ) -> Result<Snapshot, LimiterError> {
         self.limiter.snapshot(groups, scopes, keys).await
+    }
+
+    fn candidates_at_once(&self) -> usize {
+        self.at_once
     }
 
     async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {

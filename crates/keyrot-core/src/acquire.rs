@@ -79,11 +79,15 @@ impl KeyPool {
     ) -> Result<KeyLease, AcquireError> {
         let clock = &self.inner.clock;
         let mut wake_at = deadline;
-        let mut is_head = false;
+        let mut looks = false;
         loop {
             let my_turn = ticket.turn(clock.sleep_until(wake_at)).await;
-            is_head |= my_turn;
-            if !is_head {
+            looks |= my_turn;
+            if looks && !ticket.may_look() {
+                (looks, wake_at) = (false, deadline);
+                continue;
+            }
+            if !looks {
                 return Err(AcquireError::Exhausted(match self.inner.waiters.told(request) {
                     Some((told, at)) => self.as_of_now(told, at),
                     None => self.exhausted_now(request),
@@ -93,7 +97,10 @@ impl KeyPool {
                 Err(AcquireError::Exhausted(told)) if self.worth_waiting(&told, deadline) => {
                     let wait = told.retry_after.unwrap_or_default();
                     wake_at = clock.now() + wait;
-                    ticket.told(&told, wake_at);
+                    if !ticket.told(&told, wake_at) {
+                        // the head looks then, and lets this caller know
+                        (looks, wake_at) = (false, deadline);
+                    }
                 }
                 done => return done,
             }

@@ -1,6 +1,10 @@
 //! Callers that wait for a key: one queue for each class of requests, first come first served.
 //! Only the head of a queue asks for capacity, at the time it was promised or when something was
 //! given back; the others sleep until they are the head.
+//!
+//! Where a question is a round trip a head that was served lets two others ask, each of them four, and
+//! so on: together they are one round trip, one after the other they would be one each. Who asks for
+//! less than the head stays behind it: he would take what the head waits for.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -19,6 +23,9 @@ use crate::request::KeyRequest;
 
 /// So many may wait in one pool.
 const MOST_WAITERS: usize = 1024;
+
+/// So many at the front of a queue ask together at most where a question is a round trip.
+const TOGETHER: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct WaitClass {
@@ -50,13 +57,32 @@ struct Queue {
     waiters: VecDeque<Arc<Waiter>>,
     /// What the head was last told, and when that will be.
     told: Option<(Exhausted, Instant)>,
+    /// So many may ask behind the head.
+    beside: usize,
+}
+
+impl Queue {
+    fn may_look(&self, place: usize) -> bool {
+        let head = self.waiters.front().map_or(0, |head| head.tokens);
+        place == 0 || place <= self.beside && self.waiters.get(place).is_some_and(|one| one.tokens >= head)
+    }
+
+    /// The head may ask, and those beside it.
+    fn let_look(&self) {
+        for (place, waiter) in self.waiters.iter().enumerate().take(self.beside + 1) {
+            if self.may_look(place) {
+                waiter.turn.notify_one();
+            }
+        }
+    }
 }
 
 /// All queues of a pool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct WaitRoom {
     queues: Mutex<HashMap<WaitClass, Queue>>,
     waiting: AtomicUsize,
+    together: usize,
 }
 
 /// What a newcomer finds.
@@ -71,6 +97,12 @@ pub(crate) enum Line {
 }
 
 impl WaitRoom {
+    /// `round_trips`: each question to the limiter is one.
+    pub(crate) fn new(round_trips: bool) -> Self {
+        let together = if round_trips { TOGETHER } else { 1 };
+        Self { queues: Mutex::default(), waiting: AtomicUsize::new(0), together }
+    }
+
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
@@ -110,7 +142,7 @@ impl WaitRoom {
         let queue = queues.entry(class.clone()).or_default();
         queue.waiters.push_back(Arc::clone(&waiter));
         if queue.waiters.len() == 1 {
-            waiter.turn.notify_one();
+            queue.let_look();
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         Ok(Ticket { room: Arc::clone(self), class, waiter })
@@ -119,11 +151,7 @@ impl WaitRoom {
     /// Capacity may be there: the head of each line looks.
     pub(crate) fn wake(&self) {
         if self.waiting() > 0 {
-            for queue in self.lock().values() {
-                if let Some(head) = queue.waiters.front() {
-                    head.turn.notify_one();
-                }
-            }
+            self.lock().values().for_each(Queue::let_look);
         }
     }
 
@@ -153,11 +181,26 @@ impl Ticket {
         .await
     }
 
-    /// The head was told when there will be capacity.
-    pub(crate) fn told(&self, exhausted: &Exhausted, at: Instant) {
-        if let Some(queue) = self.room.lock().get_mut(&self.class) {
+    /// Is this caller the head, or may it ask beside it? Somebody who asks for more may be the head now.
+    pub(crate) fn may_look(&self) -> bool {
+        let queues = self.room.lock();
+        let Some(queue) = queues.get(&self.class) else { return false };
+        let mut first = queue.waiters.iter().take(self.room.together);
+        let place = first.position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
+        place.is_some_and(|place| queue.may_look(place))
+    }
+
+    /// This caller was told when there will be capacity. True if it is the head: then it looks again at that time,
+    /// before all others, and they are told the same.
+    pub(crate) fn told(&self, exhausted: &Exhausted, at: Instant) -> bool {
+        let mut queues = self.room.lock();
+        let Some(queue) = queues.get_mut(&self.class) else { return false };
+        let is_head = queue.waiters.front().is_some_and(|head| Arc::ptr_eq(head, &self.waiter));
+        if is_head {
             queue.told = Some((exhausted.clone(), at));
+            queue.beside = 0;
         }
+        is_head
     }
 }
 
@@ -171,9 +214,10 @@ impl Drop for Ticket {
         queue.waiters.remove(place);
         self.room.waiting.fetch_sub(1, Ordering::AcqRel);
         match queue.waiters.front() {
-            Some(head) if place == 0 => {
+            Some(_) if place == 0 => {
                 queue.told = None;
-                head.turn.notify_one();
+                queue.beside = (queue.beside * 2 + 1).min(self.room.together - 1);
+                queue.let_look();
             }
             Some(_) => {}
             None => {

@@ -14,7 +14,7 @@ use crate::address::RedisAddress;
 use crate::error;
 use crate::group_commit::{GroupCommit, Together};
 use crate::reply::bytes_of;
-use crate::reserve_call::Call;
+use crate::reserve_call::{Call, Offered};
 use crate::server::Server;
 use crate::settle_call::Report;
 
@@ -28,6 +28,7 @@ pub struct RedisLimiter {
     server: Arc<Server>,
     questions: Arc<GroupCommit<Questions>>,
     reports: Arc<GroupCommit<Reports>>,
+    one_by_one: bool,
 }
 
 impl fmt::Debug for RedisLimiter {
@@ -61,11 +62,11 @@ impl Together for Reports {
 }
 
 impl RedisLimiter {
-    pub(crate) fn new(server: Server) -> Self {
+    pub(crate) fn new(server: Server, one_by_one: bool) -> Self {
         let server = Arc::new(server);
         let questions = Arc::new(GroupCommit::new(Questions(Arc::clone(&server))));
         let reports = Arc::new(GroupCommit::new(Reports(Arc::clone(&server))));
-        Self { server, questions, reports }
+        Self { server, questions, reports, one_by_one }
     }
 
     /// In the line before the call and in the call itself: nobody waits longer.
@@ -111,7 +112,12 @@ impl RateLimiter for RedisLimiter {
         asks: &[Ask],
         seen: u64,
     ) -> Result<Reserved, LimiterError> {
-        let call = Call { candidates: candidates.to_vec(), asks: asks.to_vec(), seen };
+        let candidates = candidates.iter().map(Offered::of).collect();
+        let call = Call { candidates, asks: asks.to_vec(), seen };
+        if self.one_by_one {
+            let mut replies = self.in_time(self.server.reserve(&[call])).await?;
+            return replies.pop().ok_or_else(|| error::not_understood(&self.server.address));
+        }
         self.in_time(self.questions.ask(call)).await
     }
 

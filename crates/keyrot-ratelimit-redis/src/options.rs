@@ -35,6 +35,7 @@ pub struct RedisOptions {
     clock: Arc<dyn Clock>,
     time_is_given: bool,
     tells_loss: bool,
+    one_by_one: bool,
 }
 
 impl std::fmt::Debug for RedisOptions {
@@ -61,6 +62,7 @@ impl RedisOptions {
             clock: Arc::new(SystemClock),
             time_is_given: false,
             tells_loss: false,
+            one_by_one: false,
         }
     }
 
@@ -161,6 +163,13 @@ impl RedisOptions {
         self
     }
 
+    /// Sends every question by itself, also when others wait: what group commit is measured against.
+    #[must_use]
+    pub fn one_by_one(mut self) -> Self {
+        self.one_by_one = true;
+        self
+    }
+
     /// The limiter.
     ///
     /// # Errors
@@ -177,6 +186,6 @@ impl RedisOptions {
             self.time_is_given,
             self.tells_loss,
         );
-        Ok(RedisLimiter::new(server))
+        Ok(RedisLimiter::new(server, self.one_by_one))
     }
 }

@@ -15,15 +15,14 @@ if wall == 0 then
   local time = call('TIME')
   wall = time[1] * 1000 + floor(time[2] / 1000)
 end
-local midnights = {}
-for at = 13, #ARGV[1], 6 do midnights[#midnights + 1] = up('<I6', ARGV[1], at) end
 
 local function fail(message) error('keyrot:' .. message .. ';', 0) end
 
 local function day_end_of(time)
-  if time < midnights[1] then fail('DAYS ' .. wall) end
-  for i = 2, #midnights do
-    if midnights[i] > time then return midnights[i] end
+  if time < up('<I6', ARGV[1], 13) then fail('DAYS ' .. wall) end
+  for at = 19, #ARGV[1], 6 do
+    local midnight = up('<I6', ARGV[1], at)
+    if midnight > time then return midnight end
   end
   fail('DAYS ' .. wall)
 end
@@ -73,7 +72,7 @@ local function read_quota(bytes)
     changes = 0 }
 end
 
--- Stored if more than its time has changed; it lives until it says nothing any more.
+-- Stored if more than its time has changed, in between too; it lives until it says nothing any more.
 local function write_quota(key, r)
   local flags = (r.day_gone and 1 or 0) + (r.proven and 2 or 0)
   local bytes = pack(HEADER, 1, flags, r.last_now, r.ahead, r.begun, r.requests, r.tokens, r.day_end, r.day_count,
@@ -81,7 +80,7 @@ local function write_quota(key, r)
     r.rpd_until, r.steps, r.stepped_at, r.due_us, r.interval_us)
   if r.to >= r.from then bytes = bytes .. sub(r.body, r.from, r.to) end
   if r.last then bytes = bytes .. pack('<I6I2I4', r.last, r.last_requests, r.last_tokens) end
-  local old = r.stored
+  local old = r.changes == 0 and r.stored
   if old and #old == #bytes and sub(old, 9) == sub(bytes, 9) and sub(old, 1, 2) == sub(bytes, 1, 2) then return end
   local minute = r.last and r.last + WINDOW or 0
   local ends = max(minute, r.rpm_until, r.tpm_until, r.rpd_until, r.stepped_at + r.steps * STEP_FOR)
@@ -155,6 +154,7 @@ local function window_give_back(r, now, taken_at, requests, tokens)
     return
   end
   r.requests, r.tokens = r.requests - requests, r.tokens - tokens
+  if requests > 0 or tokens > 0 then r.changes = r.changes + 1 end
 end
 
 local function window_freed_at(r, requests, tokens)
@@ -280,6 +280,13 @@ local function denied(r, now, size, limits)
   local rpm = lower(limits.rpm, r.rpm, r.rpm_until, now)
   local tpm = lower(limits.tpm, r.tpm, r.tpm_until, now)
   local rpd = lower(limits.rpd, r.rpd, r.rpd_until, now)
+  -- mostly it fits
+  if rpm ~= 0 and tpm ~= 0 and rpd ~= 0 and (not tpm or size <= U32 and r.tokens + size <= tpm)
+    and (not rpm or r.requests < rpm and (r.steps == 0 or pace_not_before(r, rpm) <= now))
+    and not r.day_gone and (not rpd or r.day_count < rpd)
+    and (r.proven or not proof_ready_at(r, now)) then
+    return nil
+  end
   local worst, why
   local function keep(at, reason)
     if not worst or worst ~= NEVER and at > worst then worst, why = at, reason end
@@ -345,6 +352,24 @@ local function quota_reserve(r, size, limits, ttl)
   end
   r.changes = r.changes + 1
   return now, proof_take(r, now, ttl)
+end
+
+-- How many more of the same fit beside the one just taken: in its cell, with no proof and no pace to look at.
+-- They are taken.
+local function quota_reserve_more(r, size, limits, most)
+  if not r.proven or r.steps > 0 then return 0 end
+  local now = r.last_now
+  local rpm = lower(limits.rpm, r.rpm, r.rpm_until, now)
+  local tpm = lower(limits.tpm, r.tpm, r.tpm_until, now)
+  local rpd = lower(limits.rpd, r.rpd, r.rpd_until, now)
+  if rpm then most = min(most, rpm - r.requests) end
+  if rpd then most = min(most, rpd - r.day_count) end
+  most = min(most, 65535 - r.last_requests, U32 - r.day_count)
+  if size > 0 then most = min(most, floor((min(tpm or NEVER, r.tokens - r.last_tokens + U32) - r.tokens) / size)) end
+  if most < 1 then return 0 end
+  r.requests, r.last_requests, r.day_count = r.requests + most, r.last_requests + most, r.day_count + most
+  r.tokens, r.last_tokens, r.changes = r.tokens + most * size, r.last_tokens + most * size, r.changes + most
+  return most
 end
 
 -- Blocks: KEYS[2] is a hash from a scope's name to its record, KEYS[3] a sorted set of these names by

@@ -26,41 +26,66 @@ local function candidate(index)
   return one
 end
 
--- Many ask alike: a refusal holds until the record changes.
-local function ask(one, size, ttl)
+-- The same ask so many times: the answer to one that is granted, and how many are. A refusal holds until the
+-- record changes.
+local function ask(one, size, ttl, times)
   local r = one.r
   if one.changes == r.changes and one.size == size then return nil end
   local taken_at, when, why = quota_reserve(r, size, one.limits, ttl)
-  if taken_at then return pack('<BI6I6B', 255, taken_at, r.day_end, when and 1 or 0) end
+  if taken_at then
+    local more = times > 1 and quota_reserve_more(r, size, one.limits, times - 1) or 0
+    return pack('<BI6I6B', 255, taken_at, r.day_end, when and 1 or 0), 1 + more
+  end
   one.changes, one.size = r.changes, size
   one.refusal = pack('<BI6', why, when == NEVER and 281474976710655 or when)
   return nil
 end
 
-while not forgot and at <= #calls do
-  local seen, count, asks
-  seen, count, at = up('<I6B', calls, at)
-  local offered = {}
-  for i = 1, count do
-    offered[i], at = up('<I2', calls, at)
+-- Grants the same ask so many times, each to the first with room.
+local function grant(offered, count, size, ttl, times)
+  while times > 0 do
+    local refusals, granted, many = '', '\254', times
+    for i = offered, offered + count * 2 - 2, 2 do
+      local one = candidate((up('<I2', calls, i)))
+      -- a grant may change what was refused before it: then they are answered one by one
+      local answer, so_many = ask(one, size, ttl, refusals == '' and times or 1)
+      if answer then
+        granted, many = answer, so_many
+        break
+      end
+      refusals = refusals .. one.refusal
+    end
+    if refusals ~= '' then granted = refusals .. granted end
+    answers[#answers + 1] = many == 1 and granted or string.rep(granted, many)
+    times = times - many
   end
-  asks, at = up('<I2', calls, at)
+end
+
+while not forgot and at <= #calls do
+  local seen, count, offered = up('<I6B', calls, at)
+  local asks, first = up('<I2', calls, offered + count * 2)
+  local ends = first + asks * 8
   if generation > seen then
-    seen_least, at = min(seen_least, seen), at + asks * 8
+    seen_least, at = min(seen_least, seen), ends
     answers[#answers + 1] = '\253'
   else
-    for _ = 1, asks do
-      local size, ttl
-      size, ttl, at = up('<I6I2', calls, at)
-      local granted
-      for i = 1, count do
-        local one = candidate(offered[i])
-        granted = ask(one, size, ttl)
-        if granted then break end
-        answers[#answers + 1] = one.refusal
-      end
-      answers[#answers + 1] = granted or '\254'
+    -- callers of one pool often ask the very same: found by its bytes it is granted to all of them at once
+    local times = 1
+    if asks == 1 then
+      local length, question = ends - at, sub(calls, at, ends - 1)
+      while sub(calls, ends, ends + length - 1) == question do times, ends = times + 1, ends + length end
     end
+    local alike = 1
+    for i = first, first + asks * 8 - 8, 8 do
+      if i < first + asks * 8 - 8 and sub(calls, i, i + 7) == sub(calls, i + 8, i + 15) then
+        alike = alike + 1
+      else
+        local size, ttl = up('<I6I2', calls, i)
+        grant(offered, count, size, ttl, alike * times)
+        alike = 1
+      end
+    end
+    at = ends
   end
 end
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::fast::RandomState;
 use keyrot_core::books::SEND_WITHIN;
 use keyrot_core::{
     Ask, Candidate, Grant, Group, Limits, Millis, Reason, Refusal, Reservation, Reserved, ScopeChange,
@@ -15,10 +16,23 @@ use crate::reply::{Changed, bytes_of, changes};
 use crate::script::Arguments;
 use crate::wire::{LARGEST, Reader, Writer};
 
+/// Of a candidate, what the script has to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Offered {
+    group: Arc<Group>,
+    limits: Limits,
+}
+
+impl Offered {
+    pub(crate) fn of(candidate: &Candidate) -> Self {
+        Self { group: Arc::clone(&candidate.group), limits: candidate.limits }
+    }
+}
+
 /// One caller's question; several travel together.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) candidates: Vec<Offered>,
     pub(crate) asks: Vec<Ask>,
     pub(crate) seen: u64,
 }
@@ -38,6 +52,8 @@ pub(crate) fn arguments(calls: &[Call], names: &Names, clock: Vec<u8>) -> Argume
         Arguments { keys: vec![names.pool(), names.blocks(), names.changes()], values: Vec::new() };
     let mut records: HashMap<&Group, u16> = HashMap::new();
     let mut offered: HashMap<(u16, Limits), u16> = HashMap::new();
+    // callers of one pool offer the very same groups: found by their address they need not be compared
+    let mut known: HashMap<(*const Group, Limits), u16, RandomState> = HashMap::default();
     let (mut candidates, mut questions) = (Writer::default(), Writer::default());
     let mut before: Option<(&Call, Vec<u8>)> = None;
     for call in calls {
@@ -47,18 +63,24 @@ pub(crate) fn arguments(calls: &[Call], names: &Names, clock: Vec<u8>) -> Argume
             _ => {
                 let mut indexes = Writer::default();
                 indexes.u8(u8::try_from(call.candidates.len()).unwrap_or(u8::MAX));
-                for Candidate { group, limits, .. } in call.candidates.iter().take(u8::MAX.into()) {
+                for Offered { group, limits } in call.candidates.iter().take(u8::MAX.into()) {
+                    if let Some(index) = known.get(&(Arc::as_ptr(group), *limits)) {
+                        indexes.u16(*index);
+                        continue;
+                    }
                     let next = records.len() as u16;
                     let record = *records.entry(group).or_insert_with(|| {
                         arguments.keys.push(names.quota(group));
                         next
                     });
                     let next = offered.len() as u16;
-                    indexes.u16(*offered.entry((record, *limits)).or_insert_with(|| {
+                    let index = *offered.entry((record, *limits)).or_insert_with(|| {
                         candidates.u16(record);
                         candidates.limits(limits);
                         next
-                    }));
+                    });
+                    known.insert((Arc::as_ptr(group), *limits), index);
+                    indexes.u16(index);
                 }
                 questions.0.extend(&indexes.0);
                 before = Some((call, indexes.0));
@@ -75,7 +97,7 @@ pub(crate) fn arguments(calls: &[Call], names: &Names, clock: Vec<u8>) -> Argume
 }
 
 /// Callers of one pool often offer the very same groups.
-fn same(a: &[Candidate], b: &[Candidate]) -> bool {
+fn same(a: &[Offered], b: &[Offered]) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(&a.group, &b.group) && a.limits == b.limits)
 }

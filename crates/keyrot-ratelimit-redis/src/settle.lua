@@ -159,9 +159,14 @@ verdicts[5] = function()
     local when, count, tokens
     when, count, tokens, at = next_of('<I6I2I4')
     when = min(when + r.ahead, now)
-    if when + WINDOW > now then window_insert(r, when, count, tokens) end
+    if when + WINDOW > now then
+      window_insert(r, when, count, tokens)
+      if count > 0 or tokens > 0 then r.changes = r.changes + 1 end
+    end
   end
-  if day_end == r.day_end then r.day_count = min(r.day_count + requests, U32) end
+  if day_end == r.day_end and requests > 0 then
+    r.day_count, r.changes = min(r.day_count + requests, U32), r.changes + 1
+  end
 end
 
 -- reset: scope, record
@@ -189,7 +194,7 @@ local function settle(r, taken_at, tokens, day_end, flags, used)
   if floor(flags / 2) % 2 == 1 then
     local is_last = r.last == taken_at
     window_give_back(r, now, taken_at, 1, min(tokens, U32))
-    if day_end == r.day_end then r.day_count = max(r.day_count - 1, 0) end
+    if day_end == r.day_end and r.day_count > 0 then r.day_count, r.changes = r.day_count - 1, r.changes + 1 end
     if is_last and r.steps > 0 then r.due_us, r.interval_us = max(r.due_us - r.interval_us, 0), 0 end
     return true
   end

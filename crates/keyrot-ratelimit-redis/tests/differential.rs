@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use byte_home::ByteHome;
+use futures_util::future::join_all;
 use keyrot_core::books::{self, IssuerRecord};
 use keyrot_core::secrecy::SecretString;
 use keyrot_core::{
@@ -31,8 +32,8 @@ const START: Millis = 1_793_509_200_000;
 enum Step {
     Wait(Millis),
     Back(Millis),
-    /// Groups to offer, tokens of each ask, the slot's ms, whether the blocks are known.
-    Reserve(Vec<usize>, Vec<u64>, u64, bool),
+    /// Groups to offer, tokens of each ask, the slot's ms, whether the blocks are known, how many ask together.
+    Reserve(Vec<usize>, Vec<u64>, u64, bool, usize),
     Settle(Vec<(Index, Settle)>, Vec<Judge>, u16),
     /// The n-th batch arrives again.
     Repeat(Index),
@@ -87,8 +88,12 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop_oneof![0..1_500_u64, 0..70_000_u64, Just(1_801_000), Just(3_600_000)].prop_map(Step::Wait),
         1 => prop_oneof![0..61_001_u64, 0..40_000_000_u64].prop_map(Step::Back),
-        10 => (vec(0..3_usize, 0..4), vec(tokens, 0..5), 0..70_000_u64, prop::bool::weighted(0.9))
-            .prop_map(|(a, b, c, d)| Step::Reserve(a, b, c, d)),
+        // runs of the same ask, and callers who ask the same together: the script answers them at once
+        10 => (vec(0..3_usize, 0..4), vec((tokens, 1..5_usize), 0..3), 0..70_000_u64, prop::bool::weighted(0.9), 1..5_usize)
+            .prop_map(|(a, b, c, d, e)| {
+                let asks = b.into_iter().flat_map(|(tokens, times)| vec![tokens; times]).collect();
+                Step::Reserve(a, asks, c, d, e)
+            }),
         8 => (vec((any::<Index>(), settle), 0..4), vec(judge(), 0..3), 0..1_200_u16)
             .prop_map(|(a, b, c)| Step::Settle(a, b, c)),
         1 => any::<Index>().prop_map(Step::Repeat),
@@ -215,16 +220,18 @@ impl Bench {
         self.clock.set_wall(UNIX_EPOCH + Duration::from_millis(self.now));
         match step {
             Step::Wait(_) | Step::Back(_) => return,
-            Step::Reserve(offered, asks, ttl, knows) => {
+            Step::Reserve(offered, asks, ttl, knows, together) => {
                 let candidates: Vec<_> = offered.iter().map(|group| self.candidate(*group)).collect();
                 let ask = |tokens: &u64| Ask { tokens: *tokens, probe_ttl: Duration::from_millis(*ttl) };
                 let asks: Vec<_> = asks.iter().map(ask).collect();
                 let seen = if *knows { self.seen } else { 0 };
-                let ours = books::reserve(&mut self.model, self.now, &candidates, &asks, seen).unwrap();
-                let theirs = self.limiter.reserve(&candidates, &asks, seen).await.unwrap();
-                assert_eq!(format!("{theirs:#?}"), format!("{ours:#?}"));
-                self.seen = ours.generation;
-                self.under_way.extend(ours.grants.into_iter().map(|grant| grant.reservation));
+                let callers = (0..*together).map(|_| self.limiter.reserve(&candidates, &asks, seen));
+                for theirs in join_all(callers).await {
+                    let ours = books::reserve(&mut self.model, self.now, &candidates, &asks, seen).unwrap();
+                    assert_eq!(format!("{:#?}", theirs.unwrap()), format!("{ours:#?}"));
+                    self.seen = ours.generation;
+                    self.under_way.extend(ours.grants.into_iter().map(|grant| grant.reservation));
+                }
             }
             Step::Settle(settles, judges, jitter) => {
                 let batch = self.batch(settles, judges, *jitter);
@@ -291,7 +298,9 @@ fn scripts_and_core_give_the_same_replies_and_the_same_bytes() {
     let server = runtime.block_on(RedisServer::start(keyrot_test_servers::RedisOptions::default()));
     let url = server.url();
     let raw = runtime.block_on(async {
-        redis::Client::open(url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap()
+        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
+        let client = redis::Client::open(url.as_str()).unwrap();
+        client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
     });
     let pools = std::cell::Cell::new(0);
     let case = (vec(step(), 1..120), vec(limits(), 3));

@@ -35,7 +35,7 @@ fn race(test: &str, options: servers::RedisOptions) {
     let server = runtime.block_on(RedisServer::start(options));
     let arguments = ["--exact", test, "--nocapture", "--include-ignored"];
     let place = server.url();
-    Race { place: &place, open, arguments: &arguments, speed: 300, processes: 8, calls: 20_000, kills: 50 }
+    Race { place: &place, open, arguments: &arguments, speed: 150, processes: 8, calls: 20_000, kills: 50 }
         .run();
     let forever = "local n = {} for _, key in ipairs(redis.call('KEYS', '*')) do \
                    if redis.call('PTTL', key) < 0 then n[#n + 1] = key end end return n";

@@ -18,9 +18,12 @@ use keyrot_core::{
 };
 use keyrot_ratelimit_sqlite::{SqliteLimiter, SqliteOptions};
 use rusqlite::{Connection, params};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::Runtime;
+use tokio::task::LocalSet;
 
 /// Ratios are the median of so many rounds, in which all are measured in turn.
-const ROUNDS: usize = 7;
+const ROUNDS: u64 = 7;
 const COMMITS: u32 = 3_000;
 const GROUPS: usize = 20;
 const TASKS: usize = 8;
@@ -39,22 +42,24 @@ fn main() {
     }
 }
 
-/// One call after the other: each is a commit, with the way to the writer's thread and back.
+/// One call after the other: each is a commit, with the way to the writer's thread and back. Then callers who share
+/// commits.
 fn commits() {
     let folder = tempfile::tempdir().expect("a folder");
-    let bare = bare(&folder.path().join("bare.db"));
+    let loops = bare(&folder.path().join("bare.db"));
     let limiter = limiter(&folder.path().join("state.db"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let (mut alone, mut reserved, mut settled, mut together) = (vec![], vec![], vec![], vec![]);
+    let (mut alone, mut reserved, mut settled) = (vec![], vec![], vec![]);
+    let (mut few, mut many) = (vec![], vec![]);
     let mut caller = Caller::new(limiter.clone(), 1);
-    for _ in 0..ROUNDS {
-        alone.push(per_second(COMMITS, || {
+    for round in 0..ROUNDS {
+        alone.push(measure(COMMITS, || {
             for number in 0..COMMITS {
-                update(&bare, number);
+                update(&loops, number);
             }
         }));
         let mut taken = Vec::new();
-        reserved.push(per_second(COMMITS, || {
+        reserved.push(measure(COMMITS, || {
             taken = runtime.block_on(async {
                 let mut taken = Vec::new();
                 while taken.len() < COMMITS as usize {
@@ -66,40 +71,54 @@ fn commits() {
                 taken
             });
         }));
-        settled.push(per_second(COMMITS, || {
+        settled.push(measure(COMMITS, || {
             runtime.block_on(async {
                 for taken in taken.drain(..) {
                     caller.settle(taken).await;
                 }
             });
         }));
-        together.push(per_second(COMMITS * 8, || {
-            runtime.block_on(async {
-                let tasks = (0..64).map(|task| pairs(limiter.clone(), 100 + task, COMMITS as usize * 4 / 64));
-                let local = tokio::task::LocalSet::new();
-                for task in tasks {
-                    local.spawn_local(task);
-                }
-                local.await;
-            });
-        }));
+        // an epoch is used once: the batches of one that was heard before would be taken for repeats
+        few.push(at_once(&runtime, &limiter, 8, 1_000 * (2 * round + 1)));
+        many.push(at_once(&runtime, &limiter, 64, 1_000 * (2 * round + 2)));
     }
-    let [alone, reserved, settled, together] = [alone, reserved, settled, together].map(median);
-    println!("| one process, a second | operations | beside the bare loop |\n|---|---|---|");
-    println!("| `BEGIN IMMEDIATE; UPDATE; COMMIT`, nothing else | {alone:.0} | 1 |");
-    for (what, rate) in [
+    let bare = median(&alone);
+    println!(
+        "| one process | a second | beside the bare loop | CPU, µs | beside the bare loop |\n|---|---|---|---|---|"
+    );
+    for (what, rounds) in [
+        ("`BEGIN IMMEDIATE; UPDATE; COMMIT`, nothing else", alone),
         ("reserve, one after the other", reserved),
         ("settle, one after the other", settled),
-        ("reserve and settle, 64 callers", together),
+        ("reserve and settle, 8 callers", few),
+        ("reserve and settle, 64 callers", many),
     ] {
-        println!("| {what} | {rate:.0} | {:.2} |", rate / alone);
+        let took = median(&rounds);
+        let (rate, cpu) = (1.0 / took.wall.as_secs_f64(), took.cpu.as_secs_f64() * 1e6);
+        let beside = [bare.wall.div_duration_f64(took.wall), bare.cpu.div_duration_f64(took.cpu)];
+        println!("| {what} | {rate:.0} | {:.2} | {cpu:.1} | {:.2} |", beside[0], beside[1]);
     }
 }
 
-/// Several processes at once, first each with the bare loop and SQLite's own way of waiting.
+/// So many callers, who share the commits.
+fn at_once(runtime: &Runtime, limiter: &SqliteLimiter, callers: u32, epoch: u64) -> Took {
+    let each = COMMITS * 4 / callers;
+    measure(each * callers * 2, || {
+        let local = LocalSet::new();
+        for caller in 0..callers {
+            local.spawn_local(pairs(limiter.clone(), epoch + u64::from(caller), each));
+        }
+        runtime.block_on(local);
+    })
+}
+
+/// Several processes at once, first each with the bare loop and SQLite's own way of waiting. The last column is what
+/// the machine does to a thread that only naps for a millisecond, over and over.
 fn processes() {
-    println!("\n| processes | what each does | a second, all of them | longest, ms | p99, ms |");
-    println!("|---|---|---|---|---|");
+    println!(
+        "\n| processes | what each does | a second, all of them | longest, ms | p99, ms | longest nap, ms |"
+    );
+    println!("|---|---|---|---|---|---|");
     for (count, kind, what) in [
         (1, "bare", "a bare loop"),
         (2, "bare", "a bare loop, waiting as SQLite does"),
@@ -119,7 +138,7 @@ fn processes() {
             Command::new(&own).env(WORKER, role).stdout(Stdio::piped()).spawn().expect("a process")
         };
         let workers: Vec<_> = (0..count).map(start).collect();
-        let (mut done, mut longest, mut worst) = (0.0, 0.0_f64, 0.0_f64);
+        let (mut done, mut longest, mut worst, mut napped) = (0.0, 0.0_f64, 0.0_f64, 0.0_f64);
         for worker in workers {
             let output = worker.wait_with_output().expect("a worker that ends");
             let text = String::from_utf8(output.stdout).expect("a report");
@@ -127,8 +146,12 @@ fn processes() {
             done += numbers.next().expect("a count");
             longest = longest.max(numbers.next().expect("the longest"));
             worst = worst.max(numbers.next().expect("p99"));
+            napped = napped.max(numbers.next().expect("the longest nap"));
         }
-        println!("| {count} | {what} | {:.0} | {longest:.1} | {worst:.1} |", done / FOR.as_secs_f64());
+        println!(
+            "| {count} | {what} | {:.0} | {longest:.1} | {worst:.1} | {napped:.1} |",
+            done / FOR.as_secs_f64()
+        );
     }
 }
 
@@ -136,6 +159,7 @@ fn processes() {
 fn work(role: &str) {
     let role: Vec<&str> = role.split('|').collect();
     let (path, number) = (Path::new(role[0]), role[2].parse().expect("a number"));
+    let naps = std::thread::spawn(longest_nap);
     let mut waits = match role[1] {
         "bare" => update_for(path),
         _ => call_for(path, number),
@@ -143,7 +167,18 @@ fn work(role: &str) {
     waits.sort_unstable();
     let ms = |wait: Duration| wait.as_secs_f64() * 1000.0;
     let (longest, p99) = (waits[waits.len() - 1], waits[waits.len() * 99 / 100]);
-    println!("{} {} {}", waits.len(), ms(longest), ms(p99));
+    let nap = naps.join().expect("the longest nap");
+    println!("{} {} {} {}", waits.len(), ms(longest), ms(p99), ms(nap));
+}
+
+fn longest_nap() -> Duration {
+    let (end, mut longest) = (Instant::now() + FOR, Duration::ZERO);
+    while Instant::now() < end {
+        let before = Instant::now();
+        std::thread::sleep(Duration::from_millis(1));
+        longest = longest.max(before.elapsed());
+    }
+    longest
 }
 
 fn update_for(path: &Path) -> Vec<Duration> {
@@ -189,7 +224,7 @@ fn call_for(path: &Path, number: u64) -> Vec<Duration> {
     })
 }
 
-async fn pairs(limiter: SqliteLimiter, epoch: u64, count: usize) {
+async fn pairs(limiter: SqliteLimiter, epoch: u64, count: u32) {
     let mut caller = Caller::new(limiter, epoch);
     let mut done = 0;
     while done < count {
@@ -270,13 +305,31 @@ fn update(connection: &Connection, number: u32) {
     run("COMMIT").expect("a commit");
 }
 
-fn per_second(count: u32, run: impl FnOnce()) -> f64 {
-    let before = Instant::now();
-    run();
-    f64::from(count) / before.elapsed().as_secs_f64()
+/// What one operation took.
+#[derive(Clone, Copy)]
+struct Took {
+    wall: Duration,
+    /// Of all threads of this process.
+    cpu: Duration,
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+fn measure(count: u32, run: impl FnOnce()) -> Took {
+    let (wall, cpu) = (Instant::now(), cpu());
+    run();
+    Took { wall: wall.elapsed() / count, cpu: (self::cpu() - cpu) / count }
+}
+
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).expect("a time after the start")
+}
+
+/// Of each by itself.
+fn median(rounds: &[Took]) -> Took {
+    let middle = |of: fn(&Took) -> Duration| {
+        let mut sorted: Vec<Duration> = rounds.iter().map(of).collect();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2]
+    };
+    Took { wall: middle(|took| took.wall), cpu: middle(|took| took.cpu) }
 }

@@ -22,7 +22,7 @@ fn killed_processes_lose_no_grant_and_exceed_no_limit() {
     let path = folder.path().join("state.db");
     let arguments = ["--exact", "killed_processes_lose_no_grant_and_exceed_no_limit", "--nocapture"];
     let place = path.to_str().unwrap();
-    Race { place, open, arguments: &arguments, speed: 300, processes: 8, calls: 40_000, kills: 100 }.run();
+    Race { place, open, arguments: &arguments, speed: 150, processes: 8, calls: 40_000, kills: 100 }.run();
     look_at_the_file(&path);
 }
 

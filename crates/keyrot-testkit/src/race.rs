@@ -21,6 +21,9 @@ pub type Open = fn(place: &str, clock: Arc<dyn Clock>) -> Arc<dyn RateLimiter>;
 /// Set in the processes of a race.
 const ROLE: &str = "CALLER_OF_RACE";
 
+/// By the limiters' time: until then every limit was reached, however fast the machine is.
+const LASTS: Duration = Duration::from_secs(8 * 60);
+
 /// What is to be run.
 #[derive(Clone, Copy, Debug)]
 pub struct Race<'a> {
@@ -30,7 +33,7 @@ pub struct Race<'a> {
     pub open: Open,
     /// Lead this program to [`call_if_started_by_a_race`].
     pub arguments: &'a [&'a str],
-    /// So much faster goes the limiters' time: with 300 a minute lasts a fifth of a second.
+    /// So much faster goes the limiters' time: with 300 a minute lasts 0.2 s.
     pub speed: u32,
     /// So many at once; whoever was killed is replaced.
     pub processes: usize,
@@ -75,7 +78,8 @@ impl Race<'_> {
         let clock = FastClock { began, speed: self.speed };
         let (mut started, mut kills, mut until_next) = (0, 0, 0_u64);
         let mut running: Vec<Child> = Vec::new();
-        while ledger.calls < self.calls || kills < self.kills {
+        let too_short = || clock.passed() < LASTS;
+        while ledger.calls < self.calls || kills < self.kills || too_short() {
             while running.len() < self.processes {
                 started += 1;
                 running.push(self.start(started, clock, said.clone()));

@@ -31,6 +31,13 @@ pub(crate) struct FastClock {
     pub(crate) speed: u32,
 }
 
+impl FastClock {
+    /// Since the race began.
+    pub(crate) fn passed(&self) -> Duration {
+        SystemClock.wall().duration_since(self.began).unwrap_or_default() * self.speed
+    }
+}
+
 /// Two minutes before midnight in Los Angeles.
 const BEGIN: Duration = Duration::from_secs(1_767_686_280);
 
@@ -40,8 +47,7 @@ impl Clock for FastClock {
     }
 
     fn wall(&self) -> SystemTime {
-        let passed = SystemClock.wall().duration_since(self.began).unwrap_or_default();
-        SystemTime::UNIX_EPOCH + BEGIN + passed * self.speed
+        SystemTime::UNIX_EPOCH + BEGIN + self.passed()
     }
 
     fn sleep_until(&self, deadline: Instant) -> Sleep {

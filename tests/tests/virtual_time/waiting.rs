@@ -32,8 +32,15 @@ struct Line {
 
 impl Line {
     fn of(entries: impl IntoIterator<Item = KeyMetadata>) -> Self {
+        Self::with(entries, |limiter| limiter)
+    }
+
+    fn with(
+        entries: impl IntoIterator<Item = KeyMetadata>,
+        limiter: impl FnOnce(CountingLimiter) -> CountingLimiter,
+    ) -> Self {
         let (clock, keys) = (ManualClock::default(), key_set(entries));
-        let limiter = CountingLimiter::new(LocalLimiter::new(Arc::new(clock.clone())));
+        let limiter = limiter(CountingLimiter::new(LocalLimiter::new(Arc::new(clock.clone()))));
         let pool = KeyPool::builder(keys.clone())
             .secrets(secrets(&keys))
             .clock(clock.clone())
@@ -110,6 +117,61 @@ fn fifty_waiters_are_served_in_order_with_one_wake_up_per_capacity() {
             for (number, at) in (0_u32..).zip(times) {
                 assert_eq!(at, WINDOW * (number / rpm + 1), "waiter {number} of rpm {rpm}");
             }
+        });
+    }
+}
+
+#[test]
+fn where_a_question_is_a_round_trip_those_behind_the_head_ask_with_it() {
+    let line = Line::with([limited("only", 10)], CountingLimiter::far_away);
+    run_virtual(line.clock.clone(), async {
+        for _ in 0..10 {
+            line.take(1000).await;
+        }
+        let mut waiters = Vec::new();
+        for number in 0..100 {
+            waiters.push(line.caller("waiter", number, 1000).await);
+        }
+        let mut asked = Vec::new();
+        for window in 1..=10 {
+            let before = line.limiter.reserves();
+            line.clock.advance(WINDOW);
+            while line.served().len() < window * 10 {
+                yield_now().await;
+            }
+            asked.push(line.limiter.reserves() - before);
+            assert_eq!(line.served().len(), window * 10);
+        }
+        for waiter in waiters {
+            waiter.await.unwrap();
+        }
+        let expected: Vec<_> = (0..100).map(|number| ("waiter", number)).collect();
+        assert_eq!(line.served(), expected, "first come, first served");
+        // 1, 3 and 7 at a time: who finds no room has asked together with somebody who does
+        assert!(asked.iter().all(|asked| (10..=18).contains(asked)), "{asked:?}");
+    });
+}
+
+#[test]
+fn who_asks_for_less_does_not_starve_a_head_that_asks_for_more() {
+    let only = || entry("only", "only").with_limits(Limits::new(None, Some(11_000), None));
+    for limiter in [|limiter| limiter, CountingLimiter::far_away] {
+        let line = Line::with([only()], limiter);
+        run_virtual(line.clock.clone(), async {
+            for _ in 0..10 {
+                line.take(1000).await;
+                line.clock.advance(Duration::from_secs(5)); // room for one small call comes back at a time
+            }
+            let mut callers = vec![line.caller("small", 0, 1000).await, line.caller("head", 0, 9000).await];
+            for number in 1..40 {
+                callers.push(line.caller("small", number, 1000).await);
+            }
+            for caller in callers {
+                caller.await.unwrap();
+            }
+            let served = line.served();
+            assert_eq!(served[..2], [("small", 0), ("head", 0)]);
+            assert!(served[2..].iter().map(|(_, number)| *number).eq(1..40), "{served:?}");
         });
     }
 }

@@ -85,7 +85,7 @@ async fn set_it_counts_for_every_process_and_check_says_where_and_how_fast() {
     assert_eq!(json!([refused["error_count"], refused["in_cooldown"]]), json!([1, true]));
     assert_eq!(refused["reason"], "requests_per_day");
     let people = place.run(&["status"]);
-    assert!(people.stderr.contains("redis, of every process that shares redis"), "{people:?}");
+    assert!(people.stderr.contains("counts are of every process that shares redis"), "{people:?}");
 
     let explained = place.run(&["explain", "--json"]).json();
     assert_eq!(json!([explained["scope"], explained["selectable"]]), json!(["redis", ["flash_01"]]));

@@ -46,7 +46,7 @@ async fn another_run_shows_the_counts_and_the_rests_of_the_first() {
     assert_eq!(json!([refused["error_count"], refused["in_cooldown"]]), json!([1, true]));
     assert_eq!(refused["reason"], "requests_per_day", "{refused}");
     let people = place.run(&["status"]);
-    assert!(people.stderr.contains("sqlite, of every process that shares sqlite"), "{people:?}");
+    assert!(people.stderr.contains("counts are of every process that shares sqlite"), "{people:?}");
     let explained = place.run(&["explain", "--json"]).json();
     assert_eq!(json!([explained["scope"], explained["selectable"]]), json!(["sqlite", ["flash_01"]]));
     assert_eq!(explained["blocked"][0]["reason"], "requests_per_day", "{explained}");

@@ -6,9 +6,9 @@
     reason = "a test ends at what it does not expect, and prints its figures"
 )]
 
-mod barred;
-mod gone;
-mod installations;
 mod load;
-mod proxied;
-mod shares;
+mod redis_barred;
+mod redis_gone;
+mod redis_installations;
+mod redis_proxied;
+mod redis_shares;

@@ -64,3 +64,14 @@ async fn a_certificate_of_an_unknown_authority() {
         load.end("a known one", &service, None).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server: cargo xtask test"]
+async fn who_may_forget_counts_is_warned_of() {
+    for (policy, warned) in [("noeviction", false), ("allkeys-lru", true)] {
+        let options = RedisOptions::default().set("maxmemory-policy", policy);
+        let server = RedisServer::start(options).await;
+        let notices = Service::start(&server.url(), "open", &[]).await.notices();
+        assert_eq!(notices.contains("it forgets counts"), warned, "{policy}: {notices}");
+    }
+}
