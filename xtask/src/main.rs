@@ -2,7 +2,9 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is what it prints")]
 
 mod bench;
+mod chromium;
 mod conformance_rules;
+mod debian;
 mod docs;
 mod docs_rules;
 mod feature_trees;

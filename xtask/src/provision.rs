@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::metadata::Workspace;
-use crate::{redis_programs, run};
+use crate::{chromium, redis_programs, run};
 
 /// Every package that the tests use, with those that they need in turn: one version and its hashes each.
 const TEST_PACKAGES: &str = include_str!("../test-requirements.txt");
@@ -42,7 +42,7 @@ pub(crate) fn tools(workspace: &Workspace) -> Result<Tools, String> {
     let stamp = folder.join("installed");
     let python = program(&venv, "python");
     // Redis may be a link to what the system had at that time.
-    let complete = python.exists() && redis_programs::are_in(&tools.folder);
+    let complete = python.exists() && redis_programs::are_in(&tools.folder) && chromium::is_in(&tools.folder);
     if complete && std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         println!("target/tools is as it should be");
         return Ok(tools);
@@ -52,6 +52,7 @@ pub(crate) fn tools(workspace: &Workspace) -> Result<Tools, String> {
     make_environment(&venv)?;
     install(&python, &folder, &wanted)?;
     redis_programs::bring(&folder, &tools.folder, &python)?;
+    chromium::bring(&folder, &tools.folder)?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
     Ok(tools)
 }

@@ -63,6 +63,22 @@ pub(crate) struct OneArguments {
     /// Overwrite the file of --out
     #[arg(long, requires = "out")]
     force: bool,
+    /// Write a report to this folder as well: a page for people, index.html, and report.json
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+}
+
+/// Files that are still to be written.
+pub(crate) struct Places {
+    code: Option<OutFile>,
+    report: Option<(OutFile, OutFile)>,
+}
+
+impl Places {
+    /// The file for the code.
+    pub(crate) fn into_code(self) -> Option<OutFile> {
+        self.code
+    }
 }
 
 impl OneArguments {
@@ -71,19 +87,41 @@ impl OneArguments {
         options.parameters = self.param.iter().cloned().collect();
     }
 
-    /// The file of --out; before anything is spent.
-    pub(crate) fn prepare(&self) -> Result<Option<OutFile>, Failure> {
-        self.out.as_deref().map(|path| OutFile::prepare(path, self.force)).transpose()
+    /// The files of --out and --report; before anything is spent.
+    pub(crate) fn prepare(&self) -> Result<Places, Failure> {
+        let code = self.out.as_deref().map(|path| OutFile::prepare(path, self.force)).transpose()?;
+        let report = match &self.report {
+            Some(folder) => {
+                fs::create_dir_all(folder).map_err(|error| {
+                    Failure::usage(format!("--report {} cannot be made: {error}", folder.display()))
+                })?;
+                let file = |name: &str| OutFile::prepare(&folder.join(name), true);
+                Some((file("index.html")?, file("report.json")?))
+            }
+            None => None,
+        };
+        Ok(Places { code, report })
     }
 
-    /// Delivers what may be delivered; of the rest the best is kept beside the file that was wanted.
+    /// Delivers what may be delivered; of the rest the best is kept beside the file that was wanted. `asked` is what
+    /// was asked for.
     pub(crate) fn deliver(
         &self,
         generated: Result<Strategy, GenerateError>,
+        asked: &str,
         verify: &VerifyArguments,
-        out: Option<OutFile>,
+        places: Places,
         options: &Options,
     ) -> Result<(), Failure> {
+        let best = match &generated {
+            Ok(strategy) => Some(strategy),
+            Err(GenerateError::Invalid { strategy, .. }) => Some(&**strategy),
+            Err(_) => None,
+        };
+        if let (Some((page, json)), Some(best)) = (places.report, best) {
+            page.write(&strategy_gen::page(best, asked))?;
+            json.write(&as_json(best)?)?;
+        }
         let kept = match (&generated, &self.out) {
             (Err(GenerateError::Invalid { strategy, .. }), Some(out)) if !verify.allows_unverified() => {
                 Some(keep_rejected(strategy, out)?)
@@ -99,7 +137,7 @@ impl OneArguments {
         for warning in &strategy.warnings {
             output::warning(warning);
         }
-        if let Some(out) = out {
+        if let Some(out) = places.code {
             out.write(&strategy.code)?;
         } else if !options.json {
             output::print(&strategy.code)?;
@@ -114,12 +152,15 @@ impl OneArguments {
 
 /// `s.py` is wanted: the code goes to `s.rejected.py`, all that is known of it to `s.rejected.json`.
 pub(crate) fn keep_rejected(strategy: &Strategy, wanted: &Path) -> Result<PathBuf, Failure> {
-    let report = serde_json::to_string_pretty(strategy)
-        .map_err(|error| Failure::failed(format!("the report cannot be written as JSON: {error}")))?;
-    OutFile::prepare(&wanted.with_extension("rejected.json"), true)?.write(&report)?;
+    OutFile::prepare(&wanted.with_extension("rejected.json"), true)?.write(&as_json(strategy)?)?;
     let code = wanted.with_extension("rejected.py");
     OutFile::prepare(&code, true)?.write(&strategy.code)?;
     Ok(code)
+}
+
+fn as_json(strategy: &Strategy) -> Result<String, Failure> {
+    serde_json::to_string_pretty(strategy)
+        .map_err(|error| Failure::failed(format!("the report cannot be written as JSON: {error}")))
 }
 
 /// A text file that an argument names.

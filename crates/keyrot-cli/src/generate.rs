@@ -21,7 +21,7 @@ pub(crate) struct GenerateArguments {
     one: OneArguments,
     /// Generate one strategy for each line of this file: {"text": "...", "id": "...", "name": "...", "params": {...}},
     /// of which the text is needed
-    #[arg(long, value_name = "FILE", requires = "out_dir", conflicts_with_all = ["name", "param", "out"])]
+    #[arg(long, value_name = "FILE", requires = "out_dir", conflicts_with_all = ["name", "param", "out", "report"])]
     batch: Option<PathBuf>,
     /// The folder for the strategies of --batch; what is there already is not done again
     #[arg(long, value_name = "DIR", requires = "batch")]
@@ -39,7 +39,8 @@ pub(crate) async fn run(arguments: GenerateArguments, options: &Options) -> Resu
         return batch::run(Batch::read(&file, &folder, concurrency, &ask)?, &ask, options).await;
     }
     // Before anything is spent.
-    let out = one.prepare()?;
+    let places = one.prepare()?;
+    let text = text.unwrap_or_default();
     let mut wanted = ask.options()?;
     one.fill(&mut wanted);
     let settings = session::settings(options)?;
@@ -50,8 +51,8 @@ pub(crate) async fn run(arguments: GenerateArguments, options: &Options) -> Resu
         let generator = opened.generator()?.pipeline(pipeline);
         let line = ProgressLine::start();
         let show = &mut |progress| line.show(progress);
-        Ok(generator.generate_with_progress(&text.unwrap_or_default(), &wanted, show).await)
+        Ok(generator.generate_with_progress(&text, &wanted, show).await)
     })
     .await?;
-    one.deliver(generated, &ask.verify, out, options)
+    one.deliver(generated, &text, &ask.verify, places, options)
 }

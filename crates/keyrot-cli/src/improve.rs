@@ -36,7 +36,7 @@ pub(crate) struct FixArguments {
 pub(crate) async fn improve(arguments: ImproveArguments, options: &Options) -> Result<(), Failure> {
     let ImproveArguments { file, wish, one, ask } = arguments;
     let code = asking::read("the file", &file)?;
-    let out = one.prepare()?;
+    let places = one.prepare()?;
     let mut wanted = ask.options()?;
     one.fill(&mut wanted);
     let settings = session::settings(options)?;
@@ -49,13 +49,13 @@ pub(crate) async fn improve(arguments: ImproveArguments, options: &Options) -> R
         Ok(generator.improve(&code, &wish, &wanted, &mut |progress| line.show(progress)).await)
     })
     .await?;
-    one.deliver(generated, &ask.verify, out, options)
+    one.deliver(generated, &wish, &ask.verify, places, options)
 }
 
 pub(crate) async fn fix(arguments: FixArguments, options: &Options) -> Result<(), Failure> {
     let FixArguments { file, one, ask } = arguments;
     let code = asking::read("the file", &file)?;
-    let out = one.prepare()?;
+    let places = one.prepare()?;
     let mut wanted = ask.options()?;
     one.fill(&mut wanted);
     let settings = session::settings(options)?;
@@ -71,7 +71,7 @@ pub(crate) async fn fix(arguments: FixArguments, options: &Options) -> Result<()
             ),
             None => "it is verified as it is; nothing was asked".to_owned(),
         });
-        return unchanged(&code, out, options);
+        return unchanged(&code, places.into_code(), options);
     };
     output::note(&format!("found: {fault}"));
     let opened = settings.open().await?;
@@ -83,7 +83,8 @@ pub(crate) async fn fix(arguments: FixArguments, options: &Options) -> Result<()
         Ok(fixed)
     })
     .await?;
-    one.deliver(generated, &ask.verify, out, options)
+    let asked = format!("Correct {}: {fault}", file.display());
+    one.deliver(generated, &asked, &ask.verify, places, options)
 }
 
 /// The code as it was, without a model's name.

@@ -1,21 +1,5 @@
 -- The rules of keyrot-core's records: quota.rs, window.rs, pace.rs, proof.rs and scope.rs say why, this
 -- file repeats what, byte for byte. tests/differential.rs holds both against each other.
--- Times are ms since 1970. Everything is read first, worked on in tables and written at the end, so
--- that a script that stops with an error has changed nothing.
-local up, pack, sub, floor, max, min = struct.unpack, struct.pack, string.sub, math.floor, math.max, math.min
-local call, NEVER, U32 = redis.call, math.huge, 4294967295
-local MINUTE, WINDOW, CELL = 60000, 61000, 968
-local LEARNED_FOR, STEP_FOR, LAST_STEP_IS, FURTHEST_DAY_END = 86400000, 1800000, 4, 49 * 3600000
-local KEPT_FOR = 50 * 3600000
-
--- ARGV[1]: the time if the caller sets it (tests do) else 0, the incarnation that the caller knows or 0,
--- then midnights in Los Angeles around the caller's time, the first one at least a day ago.
-local wall, known = up('<I6I6', ARGV[1])
-if wall == 0 then
-  local time = call('TIME')
-  wall = time[1] * 1000 + floor(time[2] / 1000)
-end
-
 local function fail(message) error('keyrot:' .. message .. ';', 0) end
 
 local function day_end_of(time)
@@ -27,14 +11,7 @@ local function day_end_of(time)
   fail('DAYS ' .. wall)
 end
 
--- The pool: KEYS[1] holds its incarnation (when its memory began), the generation of its blocks, and
--- until when this key lives.
-local pool_bytes, incarnation, generation, pool_until = call('GET', KEYS[1]), wall, 0, 0
-if pool_bytes then
-  local version
-  version, incarnation, generation, pool_until = up('<BI6I6I6', pool_bytes)
-  if version ~= 1 then fail('INCOMPATIBLE pool record ' .. version) end
-end
+if pool_version ~= 1 then fail('INCOMPATIBLE pool record ' .. pool_version) end
 
 local function write_pool()
   local bytes = pack('<BI6I6I6', 1, incarnation, generation, pool_until)
@@ -72,7 +49,7 @@ local function read_quota(bytes)
     changes = 0 }
 end
 
--- Stored if more than its time has changed, in between too; it lives until it says nothing any more.
+-- Stored if more than its time has changed; it lives until it says nothing any more.
 local function write_quota(key, r)
   local flags = (r.day_gone and 1 or 0) + (r.proven and 2 or 0)
   local bytes = pack(HEADER, 1, flags, r.last_now, r.ahead, r.begun, r.requests, r.tokens, r.day_end, r.day_count,
@@ -80,7 +57,7 @@ local function write_quota(key, r)
     r.rpd_until, r.steps, r.stepped_at, r.due_us, r.interval_us)
   if r.to >= r.from then bytes = bytes .. sub(r.body, r.from, r.to) end
   if r.last then bytes = bytes .. pack('<I6I2I4', r.last, r.last_requests, r.last_tokens) end
-  local old = r.changes == 0 and r.stored
+  local old = r.stored
   if old and #old == #bytes and sub(old, 9) == sub(bytes, 9) and sub(old, 1, 2) == sub(bytes, 1, 2) then return end
   local minute = r.last and r.last + WINDOW or 0
   local ends = max(minute, r.rpm_until, r.tpm_until, r.rpd_until, r.stepped_at + r.steps * STEP_FOR)

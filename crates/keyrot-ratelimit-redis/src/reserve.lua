@@ -2,8 +2,8 @@
 -- ARGV[2]: candidates, 17 bytes each: index of a record (from 0), limits.
 -- ARGV[3]: calls: seen (6 bytes), number of candidates (1), their indexes (2 each), number of asks (2),
 -- then for each ask its tokens (6) and the ms for which a probe slot is taken (2).
--- Replies { now, generation, incarnation, 1 if something was forgotten else 0 (19 bytes),
--- answers, name, generation, record of each changed scope ... }. The answers to one ask: for each
+-- Replies { now, generation, incarnation, 1 if something was forgotten else 0 (19 bytes) and answers,
+-- name, generation, record of each changed scope ... }, or its first part alone. The answers to one ask: for each
 -- candidate without room the code of the reason (1) and when there is room (6; 2^48 - 1: never), then
 -- 255, when it was taken (6), the day's end (6), 1 if it took a probe slot (1); or 254 if nobody has
 -- room. A call that has not seen all blocks is answered with a single 253.
@@ -91,6 +91,6 @@ end
 
 for index, r in pairs(records) do write_quota(KEYS[index + 4], r) end
 write_pool()
-local reply = { pack('<I6I6I6B', wall, generation, incarnation, forgot and 1 or 0), table.concat(answers) }
+local reply = { pack('<I6I6I6B', wall, generation, incarnation, forgot and 1 or 0) .. table.concat(answers) }
 if seen_least < NEVER then changed_since(seen_least, reply) end
 return reply

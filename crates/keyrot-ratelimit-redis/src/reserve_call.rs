@@ -104,20 +104,21 @@ fn same(a: &[Offered], b: &[Offered]) -> bool {
 
 /// `None` if it is not understood.
 pub(crate) fn answer(reply: Value, calls: &[Call], numbers: &AtomicU64) -> Option<Answer> {
-    let mut parts = match reply {
-        Value::Array(parts) => parts.into_iter(),
-        _ => return None,
+    let (first, others) = match reply {
+        Value::Array(parts) => {
+            let mut parts = parts.into_iter();
+            (parts.next()?, parts)
+        }
+        alone => (alone, Vec::new().into_iter()),
     };
-    let header = bytes_of(parts.next()?)?;
-    let mut header = Reader(&header);
-    let (now, generation, incarnation) = (header.u48()?, header.u48()?, header.u48()?);
-    let forgot = header.u8()? == 1;
-    let answers = bytes_of(parts.next()?)?;
-    let changed = changes(parts)?;
+    let first = bytes_of(first)?;
+    let mut answers = Reader(&first);
+    let (now, generation, incarnation) = (answers.u48()?, answers.u48()?, answers.u48()?);
+    let forgot = answers.u8()? == 1;
+    let changed = changes(others)?;
     if forgot {
         return Some(Answer { now, incarnation, forgot, replies: Vec::new() });
     }
-    let mut answers = Reader(&answers);
     let mut replies = Vec::with_capacity(calls.len());
     for call in calls {
         let mut reply = Reserved { now, generation: generation.max(call.seen), ..Reserved::default() };

@@ -5,10 +5,17 @@ use std::sync::LazyLock;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
 
-pub(crate) static RESERVE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("record.lua"), include_str!("reserve.lua"))));
-pub(crate) static SETTLE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("record.lua"), include_str!("settle.lua"))));
+pub(crate) static RESERVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("begin.lua"),
+        include_str!("straight.lua"),
+        include_str!("record.lua"),
+        include_str!("reserve.lua"),
+    ))
+});
+pub(crate) static SETTLE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("begin.lua"), include_str!("record.lua"), include_str!("settle.lua")))
+});
 pub(crate) static PROCESSES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("processes.lua")));
 pub(crate) static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("snapshot.lua")));
 

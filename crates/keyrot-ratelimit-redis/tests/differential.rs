@@ -4,6 +4,8 @@
 
 #[path = "differential/byte_home.rs"]
 mod byte_home;
+#[path = "differential/directed.rs"]
+mod directed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -211,6 +213,29 @@ impl Bench {
         assert_eq!(theirs, ours);
     }
 
+    async fn reserve(&mut self, offered: &[usize], asks: &[u64], ttl: u64, knows: bool, together: usize) {
+        let candidates: Vec<_> = offered.iter().map(|group| self.candidate(*group)).collect();
+        let ask = |tokens: &u64| Ask { tokens: *tokens, probe_ttl: Duration::from_millis(ttl) };
+        let asks: Vec<_> = asks.iter().map(ask).collect();
+        let seen = if knows { self.seen } else { 0 };
+        let callers = (0..together).map(|_| self.limiter.reserve(&candidates, &asks, seen));
+        for theirs in join_all(callers).await {
+            let ours = books::reserve(&mut self.model, self.now, &candidates, &asks, seen).unwrap();
+            assert_eq!(format!("{:#?}", theirs.unwrap()), format!("{ours:#?}"));
+            self.seen = ours.generation;
+            self.under_way.extend(ours.grants.into_iter().map(|grant| grant.reservation));
+        }
+    }
+
+    /// Calls of scripts so far, and how often `GET` was called, in scripts and by itself.
+    async fn calls(&mut self) -> [u64; 2] {
+        let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut self.raw).await.unwrap();
+        ["cmdstat_evalsha:calls=", "cmdstat_get:calls="].map(|name| {
+            let calls = stats.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            calls.split(',').next().unwrap().parse().unwrap()
+        })
+    }
+
     async fn step(&mut self, step: &Step) {
         match step {
             Step::Wait(by) => self.now += by,
@@ -221,17 +246,7 @@ impl Bench {
         match step {
             Step::Wait(_) | Step::Back(_) => return,
             Step::Reserve(offered, asks, ttl, knows, together) => {
-                let candidates: Vec<_> = offered.iter().map(|group| self.candidate(*group)).collect();
-                let ask = |tokens: &u64| Ask { tokens: *tokens, probe_ttl: Duration::from_millis(*ttl) };
-                let asks: Vec<_> = asks.iter().map(ask).collect();
-                let seen = if *knows { self.seen } else { 0 };
-                let callers = (0..*together).map(|_| self.limiter.reserve(&candidates, &asks, seen));
-                for theirs in join_all(callers).await {
-                    let ours = books::reserve(&mut self.model, self.now, &candidates, &asks, seen).unwrap();
-                    assert_eq!(format!("{:#?}", theirs.unwrap()), format!("{ours:#?}"));
-                    self.seen = ours.generation;
-                    self.under_way.extend(ours.grants.into_iter().map(|grant| grant.reservation));
-                }
+                self.reserve(offered, asks, *ttl, *knows, *together).await;
             }
             Step::Settle(settles, judges, jitter) => {
                 let batch = self.batch(settles, judges, *jitter);
@@ -291,44 +306,47 @@ impl Bench {
     }
 }
 
+async fn raw_connection(url: &str) -> redis::aio::MultiplexedConnection {
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
+    let client = redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
+}
+
+fn bench(url: &str, raw: &redis::aio::MultiplexedConnection, pool: &str, limits: Vec<Limits>) -> Bench {
+    let clock = ManualClock::default();
+    let address = RedisAddress::parse("REDIS_URL", &SecretString::from(url)).unwrap();
+    let options = RedisOptions::new(address).pool(pool).timeout(Duration::from_secs(20));
+    let limiter = options.count_by(Arc::new(clock.clone())).limiter().unwrap();
+    let group = |number| Arc::new(Group { project: format!("p{number}").as_str().into(), model: "m".into() });
+    Bench {
+        clock,
+        now: START + 100_000_000,
+        seen: 0,
+        limits,
+        groups: (0..3).map(group).collect(),
+        model: ByteHome::default(),
+        limiter,
+        raw: raw.clone(),
+        pool: pool.to_owned(),
+        under_way: Vec::new(),
+        batches: Vec::new(),
+    }
+}
+
 #[test]
 #[ignore = "needs redis-server: cargo xtask test"]
 fn scripts_and_core_give_the_same_replies_and_the_same_bytes() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(RedisServer::start(keyrot_test_servers::RedisOptions::default()));
     let url = server.url();
-    let raw = runtime.block_on(async {
-        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
-        let client = redis::Client::open(url.as_str()).unwrap();
-        client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
-    });
+    let raw = runtime.block_on(raw_connection(&url));
     let pools = std::cell::Cell::new(0);
     let case = (vec(step(), 1..120), vec(limits(), 3));
     TestRunner::default()
         .run(&case, |(steps, limits)| {
             pools.set(pools.get() + 1);
-            let pool = format!("case{}", pools.get());
             runtime.block_on(async {
-                let clock = ManualClock::default();
-                let address = RedisAddress::parse("REDIS_URL", &SecretString::from(url.as_str())).unwrap();
-                let options = RedisOptions::new(address).pool(&pool).timeout(Duration::from_secs(20));
-                let limiter = options.count_by(Arc::new(clock.clone())).limiter().unwrap();
-                let group = |number| {
-                    Arc::new(Group { project: format!("p{number}").as_str().into(), model: "m".into() })
-                };
-                let mut bench = Bench {
-                    clock,
-                    now: START + 100_000_000,
-                    seen: 0,
-                    limits,
-                    groups: (0..3).map(group).collect(),
-                    model: ByteHome::default(),
-                    limiter,
-                    raw: raw.clone(),
-                    pool,
-                    under_way: Vec::new(),
-                    batches: Vec::new(),
-                };
+                let mut bench = bench(&url, &raw, &format!("case{}", pools.get()), limits);
                 for step in &steps {
                     bench.step(step).await;
                 }

@@ -7,9 +7,12 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Backtest {
-    /// The statistics of backtesting.py by their own names, in their order; what is not a number is `null`.
+    /// The statistics of backtesting.py by their own names; what is not a number is `null`.
     /// `_equity_curve` holds columns, `_trades` rows.
     pub statistics: Map<String, Value>,
+    /// The close of each bar.
+    #[serde(default)]
+    pub close: Vec<Option<f64>>,
     /// How many trades there were, the ones closed at the end included.
     pub trades: u64,
     /// The lowest equity; `None` if it was not a number somewhere.

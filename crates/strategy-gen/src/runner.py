@@ -347,6 +347,7 @@ try:
             "lowest_equity": float(equity.min()) if np.isfinite(equity).all() else None,
             "trades": len(first.statistics["_trades"]),
             "statistics": statistics_of(first),
+            "close": [plain(price) for price in PRICES["Close"]],
             "look_ahead": look_ahead(first),
         }
 except BaseException as error:

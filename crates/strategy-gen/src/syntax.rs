@@ -43,6 +43,14 @@ impl Checked {
         }
     }
 
+    /// The class attributes with their defaults, as they stand in the code.
+    pub(crate) fn parameters<'a>(&'a self, code: &'a str) -> impl Iterator<Item = (&'a str, String)> {
+        let text = |range: &TextRange| code.get(range.start().to_usize()..range.end().to_usize());
+        self.attributes
+            .iter()
+            .map(move |(name, range)| (name.as_str(), text(range).unwrap_or_default().to_owned()))
+    }
+
     /// Each class attribute that is wanted must be set in the body of the class, to the same expression.
     pub(crate) fn has(&self, wanted: &BTreeMap<String, String>, code: &str) -> Result<(), Findings> {
         let missing = wanted.iter().filter_map(|(name, value)| {

@@ -15,6 +15,7 @@ mod keys;
 mod leaks;
 mod place;
 mod redis;
+mod report;
 mod rotating;
 mod secrets;
 mod sharing;

@@ -1,0 +1,64 @@
+//! Cases that are worth a name.
+
+use super::*;
+
+/// straight.lua reads the pool and one record; where it has to leave a question to the other rules these
+/// read the record again.
+#[tokio::test]
+#[ignore = "needs redis-server: cargo xtask test"]
+async fn what_mostly_happens_is_answered_by_the_straight_script() {
+    let server = RedisServer::start(keyrot_test_servers::RedisOptions::default()).await;
+    let raw = raw_connection(&server.url()).await;
+    let limits = vec![Limits::new(Some(12), Some(3_000), Some(30)), Limits::new(None, None, None)];
+    let mut bench = bench(&server.url(), &raw, "straight", limits);
+    let learn = |value| Step::Settle(vec![], vec![Judge::Learn(0, Quota::RequestsPerMinute, value)], 0);
+    bench.step(&Step::Reserve(vec![0], vec![100], 50, true, 1)).await;
+    let mut proof = bench.batch(&[], &[], 0);
+    let disposition = Disposition::Sent { input_tokens: Some(90), proven: true };
+    proof.settlements.push(Settlement { reservation: bench.under_way.remove(0), disposition });
+    bench.batches.push(proof.clone()); // the next one has another number
+    bench.settle(proof).await;
+    bench.step(&Step::Wait(61_000)).await;
+    let usual = std::mem::replace(&mut bench.limits[0], Limits::new(None, Some(0), None));
+    bench.step(&Step::Reserve(vec![0], vec![0], 50, true, 1)).await; // nothing fits, not even nothing
+    bench.limits[0] = usual;
+    for (before, offered, tokens, together, scripts, gets, why) in [
+        (Step::Wait(0), vec![0], 100, 1, 1, 2, "in the newest cell"),
+        (Step::Wait(1_500), vec![0], 100, 1, 1, 2, "in a new cell"),
+        (Step::Wait(968), vec![0], 1, 1, 1, 2, "in the last moment of a cell"),
+        (Step::Wait(1), vec![0, 1], 0, 1, 1, 2, "the first of two has room"),
+        (Step::Back(1), vec![0], 7, 1, 1, 2, "time went back"),
+        (Step::Wait(2), vec![0], 100, 4, 2, 4, "four together: one, then three"),
+        (Step::Wait(3), vec![0], 2_600, 1, 1, 3, "no room for the tokens"),
+        (Step::Wait(3), vec![0], 1, 8, 2, 5, "one of seven finds no room"),
+        (Step::Wait(61_000), vec![0], 100, 1, 1, 2, "what was counted has left the window"),
+        (Step::Wait(3), vec![1], 100, 1, 1, 3, "not proven"),
+        (learn(Some(9)), vec![0], 100, 1, 1, 3, "a learned limit"),
+    ] {
+        bench.step(&before).await;
+        let [scripts_before, gets_before] = bench.calls().await;
+        bench.reserve(&offered, &[tokens], 50, true, together).await;
+        let [scripts_after, gets_after] = bench.calls().await;
+        assert_eq!((scripts_after - scripts_before, gets_after - gets_before), (scripts, gets), "{why}");
+        bench.compare_bytes().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: cargo xtask test"]
+async fn a_request_given_back_and_recalled_is_written_by_neither() {
+    let server = RedisServer::start(keyrot_test_servers::RedisOptions::default()).await;
+    let raw = raw_connection(&server.url()).await;
+    let limits = vec![Limits::new(None, None, None); 3];
+    let mut bench = bench(&server.url(), &raw, "recalled", limits);
+    bench.step(&Step::Reserve(vec![2], vec![0], 1000, false, 2)).await;
+    bench.step(&Step::Wait(61_000)).await;
+    bench.step(&Step::Reserve(vec![2], vec![0], 0, false, 1)).await;
+    bench.step(&Step::Wait(1_801_000)).await;
+    bench.step(&Step::Back(1_740_001)).await;
+    let mut batch = bench.batch(&[], &[Judge::Recall(2, vec![], true, 1)], 0);
+    let disposition = Disposition::Release;
+    batch.settlements.push(Settlement { reservation: bench.under_way.remove(0), disposition });
+    bench.settle(batch).await;
+    bench.compare_bytes().await;
+}

@@ -1,0 +1,190 @@
+//! The report of a strategy as one HTML page: it needs no network, no script and no other file.
+
+use serde_json::Value;
+
+use crate::gate::Gate;
+use crate::page_chart::{Chart, Mark, MarkKind, number};
+use crate::report::Strategy;
+
+const STYLE: &str = include_str!("page.css");
+
+/// A strategy as a page. `description` is what was asked for.
+///
+/// The page holds all that it shows and asks nobody for anything; a policy in its head has the browser refuse it.
+pub fn page(strategy: &Strategy, description: &str) -> String {
+    let Strategy { class_name, code, .. } = strategy;
+    let title = if class_name.is_empty() { "A strategy" } else { class_name };
+    let parts = [
+        verdict(strategy),
+        section("What was asked for", &format!("<p>{}</p>", escaped(description.trim()))),
+        charts(strategy),
+        section("Parameters", &parameters(strategy)),
+        section("Statistics", &statistics(strategy)),
+        section("Stages", &stages(strategy)),
+        section("Where it comes from", &origin(strategy)),
+        section("Code", &format!("<pre><code>{}</code></pre>", escaped(code))),
+    ];
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<link rel=\"icon\" href=\"data:,\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{}</body>\n</html>\n",
+        parts.concat(),
+        title = escaped(title),
+    )
+}
+
+/// Text that stays text in HTML.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+fn section(heading: &str, body: &str) -> String {
+    if body.is_empty() {
+        String::new()
+    } else {
+        format!("<section>\n<h2>{heading}</h2>\n{body}\n</section>\n")
+    }
+}
+
+/// Rows of name and value; both are text.
+fn table<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let rows: String = rows
+        .into_iter()
+        .map(|(name, value)| format!("<tr><th>{}</th><td>{}</td></tr>\n", escaped(name), escaped(&value)))
+        .collect();
+    if rows.is_empty() { rows } else { format!("<table>\n{rows}</table>") }
+}
+
+fn verdict(strategy: &Strategy) -> String {
+    let report = &strategy.report;
+    let (class, text) = match (&report.fault, &report.not_run) {
+        (Some(fault), _) => ("bad", format!("Not verified. {fault}")),
+        (None, Some(why)) => ("open", format!("Not verified: {why}")),
+        (None, None) if strategy.verified => {
+            ("good", "Verified: it was run, repeats itself and does not look ahead.".to_owned())
+        }
+        (None, None) => ("open", "Not verified.".to_owned()),
+    };
+    let warnings: String = strategy
+        .warnings
+        .iter()
+        .map(|warning| format!("<p class=\"open\">{}</p>\n", escaped(warning)))
+        .collect();
+    format!("<p class=\"verdict {class}\">{}</p>\n{warnings}", escaped(&text))
+}
+
+fn charts(strategy: &Strategy) -> String {
+    let Some(backtest) = &strategy.report.backtest else { return String::new() };
+    let curve = backtest.statistics.get("_equity_curve");
+    let column = |name: &str| -> Vec<Option<f64>> {
+        let cells = curve.and_then(|curve| curve.get(name)).and_then(Value::as_array);
+        cells.into_iter().flatten().map(Value::as_f64).collect()
+    };
+    let times: Vec<String> = curve
+        .and_then(|curve| curve.get("Time"))
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|time| time.as_str().unwrap_or_default().to_owned())
+        .collect();
+    let drawdown: Vec<Option<f64>> =
+        column("DrawdownPct").into_iter().map(|part| part.map(|part| -100.0 * part)).collect();
+    let chart = |title, values: &[Option<f64>], filled_to, marks, unit| {
+        let svg = Chart { title, values, times: &times, filled_to, marks, unit }.svg();
+        section(title, &svg)
+    };
+    [
+        chart("Equity", &column("Equity"), None, Vec::new(), ""),
+        chart("Drawdown", &drawdown, Some(0.0), Vec::new(), " %"),
+        chart("Trades on the price", &backtest.close, None, marks(&backtest.statistics), ""),
+    ]
+    .concat()
+}
+
+/// Where each trade begins and ends.
+fn marks(statistics: &serde_json::Map<String, Value>) -> Vec<Mark> {
+    let trades = statistics.get("_trades").and_then(Value::as_array);
+    let mut marks = Vec::new();
+    for trade in trades.into_iter().flatten() {
+        let field = |name: &str| trade.get(name).and_then(Value::as_f64);
+        let bar =
+            |name: &str| trade.get(name).and_then(Value::as_u64).and_then(|bar| usize::try_from(bar).ok());
+        let (Some(size), Some(begin), Some(end)) = (field("Size"), bar("EntryBar"), bar("ExitBar")) else {
+            continue;
+        };
+        let (Some(entry), Some(exit)) = (field("EntryPrice"), field("ExitPrice")) else { continue };
+        let (kind, word) = if size > 0.0 { (MarkKind::Long, "long") } else { (MarkKind::Short, "short") };
+        let text = format!("{word}, {} units at {}", size.abs(), number(entry));
+        marks.push(Mark { bar: begin, value: entry, kind, text });
+        let gain = field("PnL").map_or(String::new(), |gain| format!(", result {}", number(gain)));
+        let text = format!("{word} closed at {}{gain}", number(exit));
+        marks.push(Mark { bar: end, value: exit, kind: MarkKind::Exit, text });
+    }
+    marks
+}
+
+fn parameters(strategy: &Strategy) -> String {
+    let Ok(checked) = Gate::default().check(&strategy.code) else { return String::new() };
+    table(checked.parameters(&strategy.code))
+}
+
+fn statistics(strategy: &Strategy) -> String {
+    let report = &strategy.report;
+    let Some(backtest) = &report.backtest else { return String::new() };
+    let about = [
+        ("Prices", report.data.clone()),
+        ("Money to begin with", report.cash.map(number)),
+        ("Commission", report.commission.map(|part| format!("{} %", 100.0 * part))),
+        (
+            "Runs on changed later prices",
+            Some(format!(
+                "{}, of which {} decided otherwise",
+                backtest.look_ahead.tried, backtest.look_ahead.flagged
+            )),
+        ),
+    ];
+    let about = about.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let numbers =
+        backtest.statistics.iter().filter(|(name, _)| !name.starts_with('_')).map(|(name, value)| {
+            let value = match value {
+                Value::Number(value) if value.is_f64() => value.as_f64().map_or_else(String::new, number),
+                Value::Number(value) => value.to_string(),
+                Value::String(text) => text.replace('T', " "),
+                _ => "-".to_owned(),
+            };
+            let value = if name.contains("Duration") { format!("{value} days") } else { value };
+            (name.as_str(), value)
+        });
+    table(about.chain(numbers))
+}
+
+fn stages(strategy: &Strategy) -> String {
+    table(strategy.report.stages.iter().map(|stage| {
+        let outcome = if stage.passed { "passed" } else { "failed" };
+        (stage.stage.name(), format!("{outcome} in {:.1} ms", stage.took.as_secs_f64() * 1e3))
+    }))
+}
+
+fn origin(strategy: &Strategy) -> String {
+    let Strategy { model, model_version, key_id, attempts, usage, repaired, .. } = strategy;
+    table([
+        ("Model", model.to_string()),
+        ("Version", model_version.clone().unwrap_or_else(|| "not told".to_owned())),
+        ("Key", key_id.to_string()),
+        ("Attempts", attempts.len().to_string()),
+        ("Tokens", format!("{} in, {} out", usage.input_tokens, usage.output_tokens)),
+        ("Repaired", if *repaired { "yes" } else { "no" }.to_owned()),
+    ])
+}
