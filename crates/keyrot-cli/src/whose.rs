@@ -19,13 +19,13 @@ impl Whose {
         Self { scope: if mode.shared { mode.name } else { "process" }, degraded: mode.degraded }
     }
 
-    /// Tells people; `what` begins the sentence: `counts are`.
+    /// Tells people, who have been warned of a limiter that is away; `what` begins the sentence: `counts are`.
     pub(crate) fn tell(self, what: &str) {
         let Self { scope, degraded } = self;
         match degraded {
             _ if scope == "process" => output::note(&format!("{what} of this process, which has just begun")),
             None => output::note(&format!("{what} of every process that shares {scope}")),
-            Some(policy) => output::warning(&format!(
+            Some(policy) => output::note(&format!(
                 "{scope} cannot be reached: its failure policy {policy} holds, {what} of this process alone"
             )),
         }
