@@ -3,12 +3,20 @@
 //! Who comes alone is served at once, without a detour. Under load one round trip carries as many
 //! questions as have come during the one before it, so the server is asked no more often when more is
 //! asked of it. Nothing waits for a timer.
+//!
+//! Nobody waits longer than he would have by himself, in line and in the call together. One timer, of
+//! the one who has waited longest, serves for all: a timer for each costs as much as his share of the
+//! call.
 
+use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use keyrot_core::{LimiterError, LimiterErrorKind};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 /// So many go along at most: one call stays short for the server.
 const MOST: usize = 256;
@@ -19,8 +27,14 @@ pub(crate) trait Together: Send + Sync + 'static {
     type Question: Send + 'static;
     type Answer: Send + 'static;
 
-    /// The answers in the order of the questions.
+    /// The answers in the order of the questions; ends within [`limit`](Self::limit).
     async fn ask(&self, questions: &[Self::Question]) -> Result<Vec<Self::Answer>, LimiterError>;
+
+    /// So long does a caller wait at most.
+    fn limit(&self) -> Duration;
+
+    /// What a caller is told who has waited so long.
+    fn too_slow(&self) -> LimiterError;
 }
 
 /// See the module.
@@ -35,23 +49,22 @@ struct Inner<T: Together> {
 
 struct Line<T: Together> {
     under_way: bool,
-    waiting: Vec<Waiting<T>>,
+    /// The one who has waited longest comes first.
+    waiting: VecDeque<(T::Question, Caller<T>)>,
 }
 
-struct Waiting<T: Together> {
-    question: T::Question,
-    tell: Tell<T>,
+/// One who waits for an answer.
+struct Caller<T: Together> {
+    until: Instant,
+    tell: oneshot::Sender<Result<T::Answer, LimiterError>>,
 }
 
-/// Questions that go together, and whom to tell the answers.
-type Group<T> = (Vec<<T as Together>::Question>, Vec<Tell<T>>);
-
-/// Tells one caller his answer.
-type Tell<T> = oneshot::Sender<Result<<T as Together>::Answer, LimiterError>>;
+/// Questions that go together, and who asked them.
+type Group<T> = (Vec<<T as Together>::Question>, VecDeque<Caller<T>>);
 
 impl<T: Together> GroupCommit<T> {
     pub(crate) fn new(together: T) -> Self {
-        let line = Mutex::new(Line { under_way: false, waiting: Vec::new() });
+        let line = Mutex::new(Line { under_way: false, waiting: VecDeque::new() });
         Self { inner: Arc::new(Inner { together, line }) }
     }
 
@@ -61,7 +74,8 @@ impl<T: Together> GroupCommit<T> {
             let mut line = self.inner.lock();
             if line.under_way {
                 let (tell, told) = oneshot::channel();
-                line.waiting.push(Waiting { question, tell });
+                let until = Instant::now() + self.inner.together.limit();
+                line.waiting.push_back((question, Caller { until, tell }));
                 Ok(told)
             } else {
                 line.under_way = true;
@@ -87,29 +101,61 @@ impl<T: Together> Inner<T> {
     /// Those who wait and still want to know; `None` if nobody does, then nothing is under way any more.
     fn next(&self) -> Option<Group<T>> {
         let mut line = self.lock();
-        line.waiting.retain(|waiting| !waiting.tell.is_closed());
+        line.waiting.retain(|(_, caller)| !caller.tell.is_closed());
         let count = line.waiting.len().min(MOST);
         if count == 0 {
             line.under_way = false;
             return None;
         }
-        Some(line.waiting.drain(..count).map(|waiting| (waiting.question, waiting.tell)).unzip())
+        Some(line.waiting.drain(..count).unzip())
     }
 
     async fn serve(self: Arc<Self>) {
-        while let Some((questions, tell)) = self.next() {
-            match self.together.ask(&questions).await {
+        while let Some((questions, mut callers)) = self.next() {
+            let asked = callers.len();
+            let mut answers = pin!(self.together.ask(&questions));
+            let answers = loop {
+                let Some(until) = self.first_to_give_up(&callers) else { break answers.await };
+                match timeout_at(until, answers.as_mut()).await {
+                    Ok(answers) => break answers,
+                    Err(_) => self.give_up(&mut callers),
+                }
+            };
+            let gone = asked - callers.len();
+            match answers {
                 Ok(answers) => {
-                    for (tell, answer) in tell.into_iter().zip(answers) {
-                        let _ = tell.send(Ok(answer)); // who has gone meanwhile counts as served
+                    for (caller, answer) in callers.into_iter().zip(answers.into_iter().skip(gone)) {
+                        let _ = caller.tell.send(Ok(answer)); // who has gone meanwhile counts as served
                     }
                 }
                 Err(error) => {
-                    for tell in tell {
-                        let _ = tell.send(Err(error.clone()));
+                    for caller in callers {
+                        let _ = caller.tell.send(Err(error.clone()));
                     }
                 }
             }
+        }
+    }
+
+    /// When the one who has waited longest has waited enough. Whoever joins the line later than this
+    /// is asked waits longer than the call takes.
+    fn first_to_give_up(&self, callers: &VecDeque<Caller<T>>) -> Option<Instant> {
+        let along = callers.front().map(|caller| caller.until);
+        along.or_else(|| self.lock().waiting.front().map(|(_, caller)| caller.until))
+    }
+
+    /// Tells those who have waited long enough, in the call and in the line.
+    fn give_up(&self, callers: &mut VecDeque<Caller<T>>) {
+        let now = Instant::now();
+        let tell = |caller: Caller<T>| {
+            let _ = caller.tell.send(Err(self.together.too_slow()));
+        };
+        while let Some(caller) = callers.pop_front_if(|caller| caller.until <= now) {
+            tell(caller);
+        }
+        let mut line = self.lock();
+        while let Some((_, caller)) = line.waiting.pop_front_if(|(_, caller)| caller.until <= now) {
+            tell(caller);
         }
     }
 }
@@ -152,6 +198,9 @@ mod tests {
 
     use super::*;
 
+    const LIMIT: Duration = Duration::from_millis(200);
+    const TOO_SLOW: &str = "too slow";
+
     /// Doubles numbers; each call needs a permit.
     struct Doubling {
         permits: Arc<Semaphore>,
@@ -170,6 +219,14 @@ mod tests {
                 return Err(lost());
             }
             Ok(questions.iter().map(|number| number * 2).collect())
+        }
+
+        fn limit(&self) -> Duration {
+            LIMIT
+        }
+
+        fn too_slow(&self) -> LimiterError {
+            LimiterError::new(LimiterErrorKind::Unavailable, TOO_SLOW)
         }
     }
 
@@ -249,5 +306,51 @@ mod tests {
         told.sort_unstable();
         assert_eq!(told, [(1, true), (2, false), (u32::MAX, false)]);
         assert!(group.ask(5).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_waited_long_enough_goes_and_the_younger_stay() {
+        let (group, permits, _) = bench();
+        let ask = |number| {
+            let group = Arc::clone(&group);
+            tokio::spawn(async move { group.ask(number).await })
+        };
+        let first = ask(1);
+        while !group.inner.lock().under_way {
+            tokio::task::yield_now().await;
+        }
+        let old = ask(2);
+        waiting(&group, 1).await;
+        tokio::time::advance(LIMIT / 2).await;
+        let young = ask(3);
+        waiting(&group, 2).await;
+        permits.add_permits(1);
+        assert_eq!(first.await.unwrap().unwrap(), 2);
+        let before = Instant::now();
+        assert!(old.await.unwrap().unwrap_err().to_string().contains(TOO_SLOW));
+        assert_eq!(before.elapsed(), LIMIT / 2, "in line and in the call together");
+        permits.add_permits(1);
+        assert_eq!(young.await.unwrap().unwrap(), 6, "his own answer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_left_in_the_line_waits_no_longer_either() {
+        let (group, permits, _) = bench();
+        let all: Vec<_> = (0..=MOST as u32 + 1)
+            .map(|number| {
+                let group = Arc::clone(&group);
+                tokio::spawn(async move { group.ask(number).await })
+            })
+            .collect();
+        waiting(&group, MOST + 1).await;
+        let before = Instant::now();
+        permits.add_permits(1);
+        let mut told = Vec::new();
+        for task in all {
+            told.push(task.await.unwrap().map_err(|error| error.to_string().contains(TOO_SLOW)));
+        }
+        assert_eq!(told[0], Ok(0));
+        assert!(told[1..].iter().all(|told| *told == Err(true)), "{told:?}");
+        assert!(before.elapsed() <= LIMIT + Duration::from_millis(1), "{:?}", before.elapsed());
     }
 }

@@ -47,6 +47,14 @@ impl Together for Questions {
     async fn ask(&self, calls: &[Call]) -> Result<Vec<Reserved>, LimiterError> {
         self.0.reserve(calls).await
     }
+
+    fn limit(&self) -> Duration {
+        self.0.timeout
+    }
+
+    fn too_slow(&self) -> LimiterError {
+        self.0.too_slow()
+    }
 }
 
 struct Reports(Arc<Server>);
@@ -59,6 +67,14 @@ impl Together for Reports {
     async fn ask(&self, reports: &[Report]) -> Result<Vec<Settled>, LimiterError> {
         self.0.settle(reports).await
     }
+
+    fn limit(&self) -> Duration {
+        self.0.timeout
+    }
+
+    fn too_slow(&self) -> LimiterError {
+        self.0.too_slow()
+    }
 }
 
 impl RedisLimiter {
@@ -67,17 +83,6 @@ impl RedisLimiter {
         let questions = Arc::new(GroupCommit::new(Questions(Arc::clone(&server))));
         let reports = Arc::new(GroupCommit::new(Reports(Arc::clone(&server))));
         Self { server, questions, reports, one_by_one }
-    }
-
-    /// In the line before the call and in the call itself: nobody waits longer.
-    async fn in_time<T>(
-        &self,
-        asked: impl Future<Output = Result<T, LimiterError>>,
-    ) -> Result<T, LimiterError> {
-        let within = self.server.timeout;
-        tokio::time::timeout(within, asked)
-            .await
-            .unwrap_or_else(|_| Err(error::too_slow(&self.server.address, within)))
     }
 
     /// Asks the server for a sign of life; how long it took.
@@ -115,14 +120,14 @@ impl RateLimiter for RedisLimiter {
         let candidates = candidates.iter().map(Offered::of).collect();
         let call = Call { candidates, asks: asks.to_vec(), seen };
         if self.one_by_one {
-            let mut replies = self.in_time(self.server.reserve(&[call])).await?;
+            let mut replies = self.server.reserve(&[call]).await?;
             return replies.pop().ok_or_else(|| error::not_understood(&self.server.address));
         }
-        self.in_time(self.questions.ask(call)).await
+        self.questions.ask(call).await
     }
 
     async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
-        self.in_time(self.reports.ask(Report::Batch(batch))).await
+        self.reports.ask(Report::Batch(batch)).await
     }
 
     async fn snapshot(
@@ -135,7 +140,7 @@ impl RateLimiter for RedisLimiter {
     }
 
     async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
-        self.in_time(self.reports.ask(Report::Reset(scope.clone()))).await.map(drop)
+        self.reports.ask(Report::Reset(scope.clone())).await.map(drop)
     }
 
     async fn recall(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {

@@ -74,9 +74,9 @@ impl Link {
         let wrong = |error: RedisError| {
             ConfigError::new(format!("a connection to Redis at {address} cannot be prepared: {error}"))
         };
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(timeout))
-            .set_response_timeout(Some(timeout));
+        // whoever sends keeps the time of the reply: a second timer for it costs as much as a lock
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(timeout)).set_response_timeout(None);
         let source = match &address.target {
             Target::Single(info) => {
                 let info = with_certificates(info, certificates).map_err(wrong)?;

@@ -11,6 +11,7 @@ use keyrot_core::{
 };
 use redis::aio::ConnectionLike;
 use redis::{RedisResult, Value};
+use tokio::time::{Instant, timeout_at};
 
 use crate::address::RedisAddress;
 use crate::error;
@@ -77,18 +78,28 @@ impl Server {
 
     /// Asks for quota. A call that fails may have happened all the same: it is not repeated.
     pub(crate) async fn reserve(&self, calls: &[Call]) -> Result<Vec<Reserved>, LimiterError> {
-        let reply = self.run(&RESERVE, |clock| reserve_call::arguments(calls, &self.names, clock)).await?;
+        self.reserve_until(calls, self.until()).await
+    }
+
+    async fn reserve_until(&self, calls: &[Call], until: Instant) -> Result<Vec<Reserved>, LimiterError> {
+        let arguments = |clock| reserve_call::arguments(calls, &self.names, clock);
+        let reply = self.run(&RESERVE, until, arguments).await?;
         let answer = reserve_call::answer(reply, calls, &self.reservations)
             .ok_or_else(|| error::not_understood(&self.address))?;
         self.note_time(answer.now);
         if answer.forgot {
-            return self.forgot(answer.incarnation, calls).await;
+            return self.forgot(answer.incarnation, calls, until).await;
         }
         self.incarnation.store(answer.incarnation, Ordering::Release);
         Ok(answer.replies)
     }
 
-    async fn forgot(&self, incarnation: u64, calls: &[Call]) -> Result<Vec<Reserved>, LimiterError> {
+    async fn forgot(
+        &self,
+        incarnation: u64,
+        calls: &[Call],
+        until: Instant,
+    ) -> Result<Vec<Reserved>, LimiterError> {
         if self.tells_loss {
             return Err(LimiterError::new(
                 LimiterErrorKind::Forgot,
@@ -97,7 +108,7 @@ impl Server {
         }
         tracing::warn!(address = %self.address, "Redis has lost its memory: counts begin anew");
         self.incarnation.store(incarnation, Ordering::Release);
-        Box::pin(self.reserve(calls)).await
+        Box::pin(self.reserve_until(calls, until)).await
     }
 
     /// Settles. Batches that were settled already change nothing.
@@ -115,7 +126,7 @@ impl Server {
     async fn settle_in(&self, reports: &[Report]) -> Result<(Vec<Settled>, u64), LimiterError> {
         let mut request = None;
         let reply = self
-            .run(&SETTLE, |clock| {
+            .run(&SETTLE, self.until(), |clock| {
                 let settle_call::Request { arguments, .. } =
                     request.insert(settle_call::request(reports, &self.names, clock));
                 std::mem::take(arguments)
@@ -155,7 +166,7 @@ impl Server {
         into: &mut Snapshot,
     ) -> Result<(), LimiterError> {
         let reply = self
-            .run(&SNAPSHOT, |_| {
+            .run(&SNAPSHOT, self.until(), |_| {
                 let given = if self.time_is_given { self.our_time() } else { 0 };
                 let mut values = vec![given.to_string().into_bytes(), scopes.len().to_string().into_bytes()];
                 values.extend(scopes.iter().map(|scope| scope.name().into_bytes()));
@@ -190,7 +201,7 @@ impl Server {
         let values = vec![given.to_string().into_bytes(), format!("{me:016x}").into_bytes()];
         let arguments = Arguments { keys: vec![self.names.processes()], values };
         let sent = async |connection: &mut Connection| PROCESSES.run(connection, &arguments).await;
-        match self.send(sent).await?.map_err(|error| self.error(error))? {
+        match self.send(self.until(), sent).await?.map_err(|error| self.error(error))? {
             Value::Int(count) => Ok(u32::try_from(count).unwrap_or(1)),
             _ => Err(error::not_understood(&self.address)),
         }
@@ -201,7 +212,7 @@ impl Server {
         let sent = async |connection: &mut Connection| {
             connection.req_packed_command(command).await.and_then(Value::extract_error)
         };
-        self.send(sent).await?.map_err(|error| self.error(error))
+        self.send(self.until(), sent).await?.map_err(|error| self.error(error))
     }
 
     fn error(&self, error: redis::RedisError) -> LimiterError {
@@ -213,12 +224,13 @@ impl Server {
     async fn run(
         &self,
         script: &Script,
+        until: Instant,
         mut arguments: impl FnMut(Vec<u8>) -> Arguments,
     ) -> Result<Value, LimiterError> {
         for last in [false, true] {
             let arguments = arguments(self.clock_argument());
             let sent = async |connection: &mut Connection| script.run(connection, &arguments).await;
-            match self.send(sent).await? {
+            match self.send(until, sent).await? {
                 Ok(reply) => return Ok(reply),
                 Err(error) => match error::wrong_midnights(&error) {
                     Some(now) if !last => self.note_time(now),
@@ -231,6 +243,7 @@ impl Server {
 
     async fn send(
         &self,
+        until: Instant,
         send: impl AsyncFnOnce(&mut Connection) -> RedisResult<Value>,
     ) -> Result<RedisResult<Value>, LimiterError> {
         let mut mark = None;
@@ -239,7 +252,7 @@ impl Server {
             mark = Some(borrowed.mark());
             send(&mut borrowed.connection).await
         };
-        let reply = tokio::time::timeout(self.timeout, sent).await;
+        let reply = timeout_at(until, sent).await;
         let broken = match &reply {
             Ok(Ok(_)) => false,
             Ok(Err(error)) => breaks(error),
@@ -249,10 +262,19 @@ impl Server {
             self.link.broken(&mark);
         }
         match reply {
-            Ok(Err(error)) if error.is_timeout() => Err(error::too_slow(&self.address, self.timeout)),
+            Ok(Err(error)) if error.is_timeout() => Err(self.too_slow()),
             Ok(reply) => Ok(reply),
-            Err(_) => Err(error::too_slow(&self.address, self.timeout)),
+            Err(_) => Err(self.too_slow()),
         }
+    }
+
+    /// When a call that begins now must have ended.
+    fn until(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    pub(crate) fn too_slow(&self) -> LimiterError {
+        error::too_slow(&self.address, self.timeout)
     }
 
     fn clock_argument(&self) -> Vec<u8> {
