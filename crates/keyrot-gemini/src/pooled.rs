@@ -1,7 +1,6 @@
 //! The client with a pool of keys: each call takes the key that can serve it, moves on when that fails, and
 //! reports to the key that it used.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use keyrot_core::{ActiveLease, Call, Classify, Done, KeyPool, KeyRequest, RunError};
@@ -130,7 +129,7 @@ impl PooledGemini {
         call: &mut Call,
         lease: ActiveLease,
         error: &GeminiError,
-        sent: &Cow<'_, GenerateRequest>,
+        sent: &GenerateRequest,
     ) -> bool {
         let plainly = self.schemas.was_refused(sent, lease.model(), error);
         call.failed(lease, &error.outcome()).await || plainly

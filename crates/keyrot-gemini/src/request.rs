@@ -128,6 +128,12 @@ impl GenerateRequest {
         Some(self.clone().response_schema(schema))
     }
 
+    /// True if the preferred schema is that of the answer.
+    pub(crate) fn is_structured(&self) -> bool {
+        self.preferred_schema.is_some()
+            && self.generation_config.get("responseSchema") == self.preferred_schema.as_ref()
+    }
+
     /// The body of `countTokens`: the plain form, unless there is more to count than contents.
     pub(crate) fn counting_body(&self, model: &str) -> Value {
         if self.system_instruction.is_none() && self.others.is_empty() {

@@ -26,13 +26,8 @@ impl SchemaSupport {
 
     /// True if what was sent failed for its preferred schema, so that the same call without it may succeed. The model is
     /// not sent one again.
-    pub(crate) fn was_refused(
-        &self,
-        sent: &Cow<'_, GenerateRequest>,
-        model: &ModelName,
-        error: &GeminiError,
-    ) -> bool {
-        let refused = matches!(sent, Cow::Owned(_)) && refuses_schema(error);
+    pub(crate) fn was_refused(&self, sent: &GenerateRequest, model: &ModelName, error: &GeminiError) -> bool {
+        let refused = sent.is_structured() && refuses_schema(error);
         if refused {
             let new = self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(model.clone());
             if new {
