@@ -2,7 +2,7 @@
 
 use strategy_gen::{Blocked, GenerateError, Pipeline};
 
-use crate::service::{Service, options};
+use crate::service::{SECRET, Service, options};
 use crate::table::rows;
 
 #[tokio::test]
@@ -21,6 +21,7 @@ async fn a_reply_that_was_cut_off_or_withheld_ends_as_the_table_says() {
         };
         assert_eq!((row.stage.as_str(), row.reason.as_deref()), ("extract", Some(reason)), "{}", row.file);
         assert_eq!(service.sim.attempts().len(), 1, "{}", row.file);
+        assert!(!error.to_string().contains(SECRET), "{error}");
         let health = &service.pool.health()["a"];
         assert_eq!((health.success_count, health.error_count), (1, 0), "{}", row.file);
     }

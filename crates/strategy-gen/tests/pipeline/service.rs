@@ -66,6 +66,7 @@ impl Service {
         StrategyGenerator::new(self.model.clone()).pipeline(pipeline)
     }
 
+    #[cfg(all(feature = "verify", target_os = "linux"))]
     pub(crate) fn prompts(&self) -> Vec<String> {
         let prompts = self.model.prompts.lock().unwrap_or_else(PoisonError::into_inner);
         prompts.iter().map(|prompt| format!("{}{}", prompt.system, prompt.text)).collect()
