@@ -30,6 +30,8 @@ pub struct Attempt {
     pub latency_ms: u64,
     /// Tokens of the prompt.
     pub input_tokens: u64,
+    /// True if the answer was to be JSON.
+    pub structured: bool,
     /// True if the secret came in the URL.
     pub key_in_url: bool,
 }

@@ -190,6 +190,11 @@ pub(crate) fn bad_request(field: &str, message: &str) -> Refusal {
     refusal(400, message, vec![details])
 }
 
+/// What a model says that cannot be held to JSON.
+pub(crate) fn no_json_mode(model: &str) -> Refusal {
+    refusal(400, &format!("JSON mode is not enabled for models/{model}"), Vec::new())
+}
+
 pub(crate) fn model_missing(model: &str, version: &str, method: &str) -> Refusal {
     let message = format!(
         "models/{model} is not found for API version {version}, or is not supported for {method}. Call ListModels to \

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::bodies::Refusal;
 
@@ -84,6 +85,8 @@ pub struct Call<'a> {
     pub system: Cow<'a, str>,
     /// `generationConfig.maxOutputTokens`; thinking counts too.
     pub max_output_tokens: Option<u64>,
+    /// The schema of a JSON answer (`generationConfig.responseSchema`); None asks for text.
+    pub schema: Option<Value>,
     /// The refusal of a request that does not fit the schema; given once key and model have passed.
     pub invalid: Option<Refusal>,
 }
@@ -99,6 +102,7 @@ impl<'a> Call<'a> {
             prompt: Cow::Borrowed(prompt),
             system: Cow::Borrowed(""),
             max_output_tokens: None,
+            schema: None,
             invalid: None,
         }
     }

@@ -123,6 +123,7 @@ impl Engine {
             status: verdict.status(),
             latency_ms: u64::try_from(verdict.latency.as_millis()).unwrap_or(u64::MAX),
             input_tokens: call.input_tokens,
+            structured: call.schema.is_some(),
             key_in_url,
         });
         verdict
@@ -227,6 +228,7 @@ impl Engine {
             asked_model: call.model,
             model: &answering,
             operation: call.operation,
+            structured: call.schema.is_some(),
             elapsed_ms: self.now_ms - self.start_ms,
         };
         if let Some(kind) = self.strike(&target, Stage::Door) {
@@ -312,7 +314,10 @@ impl Engine {
     /// What the model writes for this prompt.
     fn answer(&mut self, call: &Call<'_>, model: usize) -> Answer {
         let model = &self.config.models[model];
-        let text = strategy::reply(&call.prompt, &call.system);
+        let text = match &call.schema {
+            Some(schema) => strategy::structured(&call.prompt, &call.system, schema),
+            None => strategy::reply(&call.prompt, &call.system),
+        };
         let wanted = call.max_output_tokens.unwrap_or(u64::MAX).min(model.output_token_limit);
         let thoughts = model.thinking_tokens.min(wanted);
         let room = usize::try_from(wanted - thoughts).unwrap_or(usize::MAX);

@@ -114,6 +114,8 @@ pub enum FaultKind {
     Truncate,
     /// 200 with code that is no Python. Charged.
     BadCode,
+    /// 400 "JSON mode is not enabled for ..."; only calls that ask for JSON.
+    SchemaRefused,
     /// This very reply. Charged unless the status is 4xx.
     Verbatim {
         /// HTTP status, 200 to 599.
@@ -143,6 +145,8 @@ pub(crate) struct Target<'a> {
     pub(crate) asked_model: &'a str,
     pub(crate) model: &'a str,
     pub(crate) operation: Operation,
+    /// The answer is to be JSON.
+    pub(crate) structured: bool,
     pub(crate) elapsed_ms: u64,
 }
 
@@ -234,6 +238,7 @@ impl Fault {
             | FaultKind::QuotaDay
             | FaultKind::QuotaBare
             | FaultKind::CapacityExhausted
+            | FaultKind::SchemaRefused
             | FaultKind::Verbatim { status: 400..=499, .. } => Stage::Door,
             _ => Stage::Inside,
         }
@@ -250,6 +255,7 @@ impl Fault {
             && target.elapsed_ms >= self.from_ms
             && self.to_ms.is_none_or(|end| target.elapsed_ms < end)
             && self.meets(target.operation)
+            && (target.structured || self.kind != FaultKind::SchemaRefused)
     }
 
     fn meets(&self, operation: Operation) -> bool {

@@ -19,6 +19,7 @@ mod pacific;
 mod quota;
 mod request;
 mod routes;
+mod schema;
 mod sentence;
 mod server;
 mod sim_clock;

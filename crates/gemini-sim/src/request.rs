@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::bodies::{Refusal, bad_request};
 use crate::call::tokens;
+use crate::schema;
 
 /// What the service needs to know of a request's body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,9 +13,11 @@ pub(crate) struct Request {
     pub(crate) prompt: String,
     /// What the system instruction says.
     pub(crate) system: String,
-    /// Tokens of all texts, the model's turns included.
+    /// Tokens of all texts, the model's turns and the schema included.
     pub(crate) input_tokens: u64,
     pub(crate) max_output_tokens: Option<u64>,
+    /// The schema of a JSON answer, if JSON is asked for.
+    pub(crate) schema: Option<Value>,
 }
 
 const REQUEST: &[&str] = &[
@@ -103,15 +106,22 @@ fn read(body: &Map<String, Value>) -> Result<Request, Refusal> {
         characters += text.chars().count();
         request.system = text;
     }
-    request.input_tokens = tokens(characters);
     match member(body, "generationConfig") {
         None => {}
         Some(Value::Object(config)) => {
             known_names("generation_config", config, GENERATION_CONFIG)?;
             request.max_output_tokens = max_output_tokens(config)?;
+            let member = |name| member(config, name);
+            request.schema = schema::of_config(
+                member("responseMimeType"),
+                member("responseSchema"),
+                member("responseJsonSchema"),
+            )?;
+            characters += request.schema.as_ref().map_or(0, |schema| schema.to_string().chars().count());
         }
         Some(_) => return Err(wrong_type("generation_config", "an object")),
     }
+    request.input_tokens = tokens(characters);
     Ok(request)
 }
 
@@ -166,11 +176,11 @@ fn known_names(field: &str, object: &Map<String, Value>, known: &[&str]) -> Resu
 }
 
 /// The member of this camelCase name, written in either way that proto3 JSON allows.
-fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+pub(crate) fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     object.iter().find(|(key, value)| camel_case(key) == name && !value.is_null()).map(|(_, value)| value)
 }
 
-fn camel_case(name: &str) -> String {
+pub(crate) fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let mut camel = words.next().unwrap_or_default().to_owned();
     for word in words {

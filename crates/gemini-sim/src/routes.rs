@@ -74,6 +74,7 @@ async fn call_model(arrival: Arrival, Path(call): Path<String>, body: Bytes) -> 
             prompt: Cow::Owned(request.prompt),
             system: Cow::Owned(request.system),
             max_output_tokens: request.max_output_tokens,
+            schema: request.schema,
             invalid,
         };
         engine.arrive(now_ms, &call)

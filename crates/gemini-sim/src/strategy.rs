@@ -1,5 +1,8 @@
 //! The model's text: a strategy for backtesting.py that fits the prompt.
 
+use serde_json::{Value, json};
+
+use crate::schema;
 use crate::sentence::{self, Threshold, Topic};
 
 const IMPORTS: &str = "import pandas as pd\nfrom backtesting import Strategy\n";
@@ -9,9 +12,39 @@ pub(crate) fn reply(prompt: &str, system: &str) -> String {
     if let Some(code) = repaired(prompt) {
         return format!("Here is the corrected module:\n\n```python\n{code}\n```\n");
     }
+    let (what, code) = module(prompt, system);
+    format!(
+        "Here is a strategy that trades on {what}:\n\n```python\n{code}```\n\nThe numbers are class attributes, so that \
+         they can be optimised."
+    )
+}
+
+/// The same module as JSON of this schema: `code`, `assumptions`, and `parameters` with `name`, `value` and `meaning`, as
+/// far as the schema names them.
+pub(crate) fn structured(prompt: &str, system: &str, schema: &Value) -> String {
+    let (what, code) = match repaired(prompt) {
+        Some(code) => ("what the module trades on", code),
+        None => module(prompt, system),
+    };
+    let parameters: Vec<Value> = attributes(&code)
+        .map(|(name, value)| json!({"name": name, "value": value, "meaning": format!("{name} of {what}")}))
+        .collect();
+    let assumptions = ["Every entry uses all of the available cash."];
+    schema::fill(schema, Some(&json!({"code": code, "assumptions": assumptions, "parameters": parameters})))
+}
+
+/// `    period = 14` in the body of the class.
+fn attributes(code: &str) -> impl Iterator<Item = (&str, &str)> {
+    let body = code.lines().skip_while(|line| !line.starts_with("class ")).skip(1);
+    let body = body.take_while(|line| !line.trim_start().starts_with("def "));
+    body.filter_map(|line| line.strip_prefix("    ")?.split_once(" = "))
+}
+
+/// What the prompt is about, and a module for it.
+fn module(prompt: &str, system: &str) -> (&'static str, String) {
     let topic = sentence::topic(prompt);
     let name = |default: &str| sentence::class_name(prompt, system).unwrap_or_else(|| default.to_owned());
-    let (what, code) = match topic {
+    match topic {
         Topic::Rsi => ("the relative strength index", rsi(prompt, &name("RsiStrategy"))),
         Topic::MovingAverage { exponential: false } => {
             ("two simple moving averages", averages(prompt, &name("SmaCross"), false))
@@ -22,11 +55,7 @@ pub(crate) fn reply(prompt: &str, system: &str) -> String {
         Topic::Bollinger => ("Bollinger bands", bollinger(prompt, &name("BollingerBands"))),
         Topic::Macd => ("MACD and its signal line", macd(prompt, &name("MacdCross"))),
         Topic::Momentum => ("momentum", momentum(&name("MomentumStrategy"))),
-    };
-    format!(
-        "Here is a strategy that trades on {what}:\n\n```python\n{code}```\n\nThe numbers are class attributes, so that \
-         they can be optimised."
-    )
+    }
 }
 
 /// The text with the first method's colon gone: no longer Python.
@@ -222,6 +251,19 @@ mod tests {
         assert!(text.contains("fast = 20\n    slow = 50\n"), "{text}");
         let text = reply("Bollinger bands, 30 days, 1.5 std", "");
         assert!(text.contains("period = 30\n    deviations = 1.5\n"), "{text}");
+    }
+
+    #[test]
+    fn as_json_the_module_comes_with_its_attributes() {
+        let text = |kind: &str| json!({"type": kind});
+        let schema = json!({"type": "OBJECT", "properties": {
+            "code": text("STRING"),
+            "parameters": {"type": "ARRAY", "items": {"type": "OBJECT", "properties": {"name": text("STRING")}}},
+        }});
+        let answer: Value = serde_json::from_str(&structured("RSI(21) < 25", "", &schema)).unwrap();
+        assert!(reply("RSI(21) < 25", "").contains(answer["code"].as_str().unwrap()));
+        assert_eq!(answer["parameters"], json!([{"name": "period"}, {"name": "entry"}, {"name": "exit"}]));
+        assert!(answer.get("assumptions").is_none());
     }
 
     #[test]

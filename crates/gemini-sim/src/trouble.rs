@@ -39,6 +39,7 @@ impl Scene<'_> {
             FaultKind::QuotaDay => self.exhausted(Dimension::RequestsPerDay, 60_000 - self.now_ms % 60_000),
             FaultKind::CapacityExhausted => bodies::capacity_exhausted(),
             FaultKind::QuotaBare => bodies::quota_bare(),
+            FaultKind::SchemaRefused => bodies::no_json_mode(self.model),
             FaultKind::Overloaded => bodies::overloaded(),
             FaultKind::DeadlineExceeded => bodies::deadline_exceeded(),
             FaultKind::Verbatim { status, body, content_type } => Refusal {

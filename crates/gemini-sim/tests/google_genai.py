@@ -5,6 +5,7 @@ The first two keys allow two generations a minute, the third any number. Prints 
 
 import sys
 
+import pydantic
 from google import genai
 from google.genai import errors, types
 
@@ -53,6 +54,20 @@ assert "".join(chunk.text for chunk in chunks) == reply.text
 assert [chunk.candidates[0].finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
 assert chunks[-1].candidates[0].finish_reason == types.FinishReason.STOP
 assert all(chunk.usage_metadata.prompt_token_count == 10 for chunk in chunks)
+
+# JSON of a schema, read by Google's client
+class Written(pydantic.BaseModel):
+    code: str
+    assumptions: list[str]
+
+
+structured = free.models.generate_content(
+    model=MODEL,
+    contents=PROMPT,
+    config=types.GenerateContentConfig(response_mime_type="application/json", response_schema=Written),
+)
+assert isinstance(structured.parsed, Written) and structured.parsed.assumptions, structured.text
+compile(structured.parsed.code, "structured", "exec")
 
 # countTokens
 assert google.models.count_tokens(model=MODEL, contents=PROMPT).total_tokens == 10

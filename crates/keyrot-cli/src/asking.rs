@@ -137,6 +137,9 @@ impl OneArguments {
         for warning in &strategy.warnings {
             output::warning(warning);
         }
+        for assumed in &strategy.report.assumptions {
+            output::note(&format!("assumed: {assumed}"));
+        }
         if let Some(out) = places.code {
             out.write(&strategy.code)?;
         } else if !options.json {

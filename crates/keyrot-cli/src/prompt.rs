@@ -1,7 +1,7 @@
 //! `keyrot prompt show`: what the model is told.
 
 use clap::{Args, Subcommand};
-use strategy_gen::{PROMPT_VERSION, SYSTEM_INSTRUCTION};
+use strategy_gen::{PROMPT_VERSION, SYSTEM_INSTRUCTION, reply_schema};
 
 use crate::arguments::Options;
 use crate::failure::Failure;
@@ -15,7 +15,7 @@ pub(crate) struct PromptArguments {
 
 #[derive(Debug, Subcommand)]
 enum PromptCommand {
-    /// Print the system instruction; edited, it is a file for --prompt
+    /// Print the system instruction; edited, it is a file for --prompt. With --json also the form of structured replies
     Show,
 }
 
@@ -25,6 +25,7 @@ pub(crate) fn run(arguments: &PromptArguments, options: &Options) -> Result<(), 
         output::print_json(&serde_json::json!({
             "version": PROMPT_VERSION,
             "system_instruction": SYSTEM_INSTRUCTION,
+            "reply_schema": reply_schema(),
         }))
     } else {
         output::print(SYSTEM_INSTRUCTION)

@@ -147,7 +147,8 @@ impl Call {
         clock.sleep_until(until).await;
     }
 
-    /// The attempt failed: books the outcome. True if another attempt may help.
+    /// The attempt failed: books the outcome. True if another attempt may help. Who is told no and knows what else to send
+    /// may go on with [`next`](Self::next).
     pub async fn failed(&mut self, lease: ActiveLease, outcome: &Outcome) -> bool {
         self.record(&lease, outcome);
         let (group, key) = lease.identity();

@@ -28,6 +28,7 @@ mod quota;
 mod redact;
 mod reply;
 mod request;
+mod schema;
 mod sse;
 mod stream;
 mod transport;

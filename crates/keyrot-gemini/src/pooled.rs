@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use keyrot_core::{ActiveLease, Classify, Done, KeyPool, KeyRequest, RunError};
+use keyrot_core::{ActiveLease, Call, Classify, Done, KeyPool, KeyRequest, RunError};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
@@ -12,6 +12,7 @@ use crate::error::GeminiError;
 use crate::pooled_stream::{First, PooledStream};
 use crate::reply::{GenerateReply, TokenCounts};
 use crate::request::GenerateRequest;
+use crate::schema::SchemaSupport;
 
 /// A pool and a client. Clones share both.
 ///
@@ -32,12 +33,13 @@ use crate::request::GenerateRequest;
 pub struct PooledGemini {
     pool: KeyPool,
     client: Gemini,
+    schemas: SchemaSupport,
 }
 
 impl PooledGemini {
     /// Calls of `client` with the keys of `pool`.
     pub fn new(pool: KeyPool, client: Gemini) -> Self {
-        Self { pool, client }
+        Self { pool, client, schemas: SchemaSupport::default() }
     }
 
     /// The pool.
@@ -69,7 +71,8 @@ impl PooledGemini {
             };
             let span = attempt_span("generate_content", &lease);
             let client = self.client.within(call.remaining());
-            let attempt = client.generate(lease.secret(), lease.model(), body);
+            let sent = self.schemas.fit(body, lease.model());
+            let attempt = client.generate(lease.secret(), lease.model(), &sent);
             match attempt.instrument(span.clone()).await {
                 Ok(reply) => {
                     record(&span, reply.model_version.as_deref(), &reply.usage);
@@ -77,7 +80,7 @@ impl PooledGemini {
                     return Ok(Done::new(reply, attempts));
                 }
                 Err(error) => {
-                    if !call.failed(lease, &error.outcome()).await {
+                    if !self.goes_on(&mut call, lease, &error, &sent).await {
                         return Err(call.fail(error));
                     }
                     last = Some(error);
@@ -104,19 +107,32 @@ impl PooledGemini {
                 Err(error) => return Err(call.give_up(error, last)),
             };
             let span = attempt_span("stream_generate_content", &lease);
-            match self.first_content(&lease, call.remaining(), body).instrument(span.clone()).await {
+            let sent = self.schemas.fit(body, lease.model());
+            match self.first_content(&lease, call.remaining(), &sent).instrument(span.clone()).await {
                 Ok(first) => {
                     lease.first_content(first.chunk.usage.settled()).await;
                     return Ok(PooledStream::new(call, lease, first, span));
                 }
                 Err(error) => {
-                    if !call.failed(lease, &error.outcome()).await {
+                    if !self.goes_on(&mut call, lease, &error, &sent).await {
                         return Err(call.fail(error));
                     }
                     last = Some(error);
                 }
             }
         }
+    }
+
+    /// Books the failure. True if another attempt may help: with another key, or without the schema.
+    async fn goes_on(
+        &self,
+        call: &mut Call,
+        lease: ActiveLease,
+        error: &GeminiError,
+        sent: &GenerateRequest,
+    ) -> bool {
+        let plainly = self.schemas.was_refused(sent, lease.model(), error);
+        call.failed(lease, &error.outcome()).await || plainly
     }
 
     /// Opens the stream and reads on until there is something to hand on.

@@ -20,6 +20,8 @@ pub struct GenerateRequest {
     contents: Vec<Content>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     generation_config: Map<String, Value>,
+    #[serde(skip)]
+    preferred_schema: Option<Value>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
@@ -76,6 +78,16 @@ impl GenerateRequest {
         self.response_mime_type("application/json").setting("responseSchema", schema)
     }
 
+    /// The schema of a JSON answer, for models that take one; text from all others.
+    ///
+    /// [`PooledGemini`](crate::PooledGemini) sends it to the models whose names begin with `gemini-`. A model that refuses
+    /// it (400) is asked again without it, once, and is not sent one again by this client and its clones.
+    /// [`Gemini`](crate::Gemini) leaves it out. With [`response_schema`](Self::response_schema) a refusal is an error.
+    pub fn preferred_schema(mut self, schema: Value) -> Self {
+        self.preferred_schema = Some(schema);
+        self
+    }
+
     /// Ends the answer before any of these texts (Gemini takes up to five).
     pub fn stop<T: Into<String>>(self, texts: impl IntoIterator<Item = T>) -> Self {
         let texts: Vec<String> = texts.into_iter().map(Into::into).collect();
@@ -95,7 +107,8 @@ impl GenerateRequest {
     }
 
     /// Input tokens to reserve: a third of the text's bytes and a few for each message. Google's rule is four
-    /// characters a token; code runs denser, and a third of the bytes also fits scripts of two and three bytes.
+    /// characters a token; code runs denser, and a third of the bytes also fits scripts of two and three bytes. A
+    /// schema counts as input.
     pub fn estimated_input_tokens(&self) -> u64 {
         const A_MESSAGE: usize = 8;
         let bytes = |content: &Content| {
@@ -103,8 +116,22 @@ impl GenerateRequest {
         };
         let messages = self.system_instruction.iter().chain(&self.contents);
         let text: usize = messages.map(|content| bytes(content).div_ceil(3) + A_MESSAGE).sum();
-        let others: usize = self.others.values().map(|value| value.to_string().len().div_ceil(3)).sum();
+        let schemas = self.preferred_schema.iter().chain(self.generation_config.get("responseSchema"));
+        let others = self.others.values().chain(schemas);
+        let others: usize = others.map(|value| value.to_string().len().div_ceil(3)).sum();
         u64::try_from(text + others).unwrap_or(u64::MAX)
+    }
+
+    /// The same request with its preferred schema as that of the answer.
+    pub(crate) fn structured(&self) -> Option<Self> {
+        let schema = self.preferred_schema.clone()?;
+        Some(self.clone().response_schema(schema))
+    }
+
+    /// True if the preferred schema is that of the answer.
+    pub(crate) fn is_structured(&self) -> bool {
+        self.preferred_schema.is_some()
+            && self.generation_config.get("responseSchema") == self.preferred_schema.as_ref()
     }
 
     /// The body of `countTokens`: the plain form, unless there is more to count than contents.
@@ -167,6 +194,20 @@ mod tests {
         let full = plain.system("brief").counting_body("models/m");
         assert_eq!(full["generateContentRequest"]["model"], "models/m");
         assert!(full["generateContentRequest"]["systemInstruction"].is_object());
+    }
+
+    #[test]
+    fn a_preferred_schema_is_counted_and_sent_only_when_it_is_wanted() {
+        let plain = GenerateRequest::user("hi");
+        let preferring = plain.clone().preferred_schema(json!({"type": "STRING"}));
+        assert_eq!(json!(preferring), json!(plain));
+        let structured = preferring.structured().unwrap();
+        assert_eq!(
+            json!(structured)["generationConfig"],
+            json!({"responseMimeType": "application/json", "responseSchema": {"type": "STRING"}})
+        );
+        assert_eq!(preferring.estimated_input_tokens(), plain.estimated_input_tokens() + 6);
+        assert!(plain.structured().is_none());
     }
 
     #[test]

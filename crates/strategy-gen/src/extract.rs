@@ -1,8 +1,10 @@
-//! The Python module out of a model's reply: fenced, several fences, bare, cut off, prose around it.
+//! The Python module out of a model's reply: structured, fenced, several fences, bare, cut off, prose around it.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
 
 use crate::fence::{Fence, fences};
+use crate::structured::{Structured, read, read_fenced};
+use crate::syntax::parse;
 
 /// Code that was found in a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,10 +14,20 @@ pub struct Extracted {
     pub code: String,
     /// The block that it came from was opened but never closed: the reply may be cut off.
     pub unclosed: bool,
+    /// What the model says it has chosen where the request left it open; from a structured reply only.
+    pub assumptions: Vec<String>,
+    /// Class attributes and what the model says they mean; from a structured reply only.
+    pub meanings: BTreeMap<String, String>,
 }
 
-/// Finds the module: the field `code` of a structured reply; else the block with a `Strategy` subclass, else the longest block of Python, else the
-/// code of a reply without blocks. `None` if there is no code.
+impl Extracted {
+    pub(crate) fn new(code: String, unclosed: bool) -> Self {
+        Self { code, unclosed, assumptions: Vec::new(), meanings: BTreeMap::new() }
+    }
+}
+
+/// Finds the module: the field `code` of a structured reply; else the block with a `Strategy` subclass, else the longest
+/// block of Python, else the code of a reply without blocks. `None` if there is no code.
 ///
 /// Takes any text and needs time in proportion to its length.
 ///
@@ -24,28 +36,28 @@ pub struct Extracted {
 /// assert_eq!(found.code, "import numpy as np");
 /// ```
 pub fn extract(reply: &str) -> Option<Extracted> {
-    if let Some(code) = structured(reply) {
-        return in_text(&code);
+    if let Some(structured) = read(reply) {
+        return in_field(structured);
     }
-    in_text(reply)
+    in_text(reply).or_else(|| in_field(read_fenced(&normalize(reply))?))
 }
 
-/// A structured reply: the field `code` of a JSON object.
-fn structured(reply: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Structured {
-        code: String,
-    }
-    let text = reply.trim();
-    text.starts_with('{').then(|| serde_json::from_str::<Structured>(text).ok())?.map(|reply| reply.code)
+/// The field is the module as it stands; or a text around it, from a model that does not know better.
+fn in_field(Structured { code, assumptions, meanings }: Structured) -> Option<Extracted> {
+    let text = tidy(&normalize(&code));
+    let found = match looks_like_code(&text) && parse(&text).is_ok() {
+        true => Extracted::new(text, false),
+        false => in_text(&code)?,
+    };
+    Some(Extracted { assumptions, meanings, ..found })
 }
 
 fn in_text(reply: &str) -> Option<Extracted> {
     let reply = normalize(reply);
     let fences = fences(&reply);
     let found = match best(&fences) {
-        Some(fence) => Extracted { code: tidy(&fence.code), unclosed: !fence.closed },
-        None => Extracted { code: tidy(&bare(&reply)?), unclosed: false },
+        Some(fence) => Extracted::new(tidy(&fence.code), !fence.closed),
+        None => Extracted::new(tidy(&bare(&reply)?), false),
     };
     (!found.code.is_empty()).then_some(found)
 }

@@ -164,8 +164,10 @@ impl StrategyGenerator {
             report: Report::default(),
         };
         let Some(extracted) = self.pipeline.extract(text, &mut found.report) else { return found };
-        found.code = extracted.code;
-        let Some(checked) = self.pipeline.check(&found.code, &mut found.report) else { return found };
+        found.code.clone_from(&extracted.code);
+        let checked = self.pipeline.check(&found.code, &mut found.report);
+        found.report.told(&extracted);
+        let Some(checked) = checked else { return found };
         if extracted.unclosed {
             found
                 .warnings

@@ -44,6 +44,7 @@ mod sandbox_calls;
 mod sandbox_files;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandbox_launch;
+mod structured;
 mod syntax;
 mod verification;
 mod version;
@@ -80,6 +81,7 @@ pub use crate::runner::{CannotRun, Run, Runner, Task};
 pub use crate::sandbox::{Ended, Isolation, Limits, Program, Sandbox};
 #[cfg(all(feature = "verify", target_os = "linux"))]
 pub use crate::sandbox_launch::launch_if_asked;
+pub use crate::structured::reply_schema;
 pub use crate::syntax::Checked;
-pub use crate::verification::{Report, StageReport};
+pub use crate::verification::{Parameter, Report, StageReport};
 pub use crate::version::same_model;

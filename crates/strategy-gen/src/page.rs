@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::gate::Gate;
 use crate::page_chart::{Chart, Mark, MarkKind, number};
 use crate::report::Strategy;
+use crate::verification::Parameter;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -17,6 +17,7 @@ pub fn page(strategy: &Strategy, description: &str) -> String {
     let parts = [
         verdict(strategy),
         section("What was asked for", &format!("<p>{}</p>", escaped(description.trim()))),
+        section("What the model has assumed", &assumptions(strategy)),
         charts(strategy),
         section("Parameters", &parameters(strategy)),
         section("Statistics", &statistics(strategy)),
@@ -135,9 +136,20 @@ fn marks(statistics: &serde_json::Map<String, Value>) -> Vec<Mark> {
     marks
 }
 
+fn assumptions(strategy: &Strategy) -> String {
+    let items = strategy.report.assumptions.iter().map(|assumed| format!("<li>{}</li>\n", escaped(assumed)));
+    let items: String = items.collect();
+    if items.is_empty() { items } else { format!("<ul>\n{items}</ul>") }
+}
+
 fn parameters(strategy: &Strategy) -> String {
-    let Ok(checked) = Gate::default().check(&strategy.code) else { return String::new() };
-    table(checked.parameters(&strategy.code))
+    let rows = strategy.report.parameters.iter().map(|Parameter { name, default, meaning }| {
+        let meaning =
+            meaning.as_deref().map_or(String::new(), |meaning| format!("<td>{}</td>", escaped(meaning)));
+        format!("<tr><th>{}</th><td>{}</td>{meaning}</tr>\n", escaped(name), escaped(default))
+    });
+    let rows: String = rows.collect();
+    if rows.is_empty() { rows } else { format!("<table>\n{rows}</table>") }
 }
 
 fn statistics(strategy: &Strategy) -> String {

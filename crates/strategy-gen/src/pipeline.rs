@@ -81,7 +81,11 @@ impl Pipeline {
     pub async fn verify_reply(&self, reply: &str) -> Report {
         let mut report = Report::default();
         match self.extract(reply, &mut report) {
-            Some(found) => self.verify(&found.code, report).await,
+            Some(found) => {
+                let mut report = self.verify(&found.code, report).await;
+                report.told(&found);
+                report
+            }
             None => report,
         }
     }
@@ -119,6 +123,7 @@ impl Pipeline {
             Ok(checked) => {
                 report.passed(Stage::Gate, self.since(begun));
                 report.warnings.clone_from(&checked.warnings);
+                report.parameters = checked.parameters(code);
                 Some(checked)
             }
             Err(findings) => {
@@ -187,7 +192,8 @@ impl Pipeline {
 const SHOWN_CHARS: usize = 200;
 
 fn no_code(text: &str) -> Finding {
-    let hint = "Reply with one block that begins with ```python and holds the module.";
+    let hint = "Reply with the whole module: in one block that begins with ```python, or in the field `code` if the \
+                reply has to be JSON.";
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if words.is_empty() {
         return Finding::without_place(Rule::NoCode, "the reply is empty", hint);

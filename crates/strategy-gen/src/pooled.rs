@@ -27,7 +27,8 @@ impl LanguageModel for PooledGemini {
     ) -> Result<Reply, CallError> {
         let body = GenerateRequest::user(prompt.text.as_str())
             .system(prompt.system.as_str())
-            .max_output_tokens(prompt.max_output_tokens);
+            .max_output_tokens(prompt.max_output_tokens)
+            .preferred_schema(prompt.reply_schema.clone());
         let deadline = request.deadline;
         // Sends nothing: a call knows how much of its deadline is left by the pool's clock.
         let watch = self.pool().call(&request);

@@ -1,15 +1,18 @@
 //! What the model is told: one system instruction, one request, one repair request, and how many
 //! tokens to reserve for them.
 
+use serde_json::Value;
+
 use crate::fault::Fault;
 use crate::options::GenerateOptions;
+use crate::structured::reply_schema;
 
 /// The system instruction. What it says about backtesting.py holds for version 0.6.6;
 /// `tests/prompt_claims.py` runs each statement and each example against it.
 pub const SYSTEM_INSTRUCTION: &str = include_str!("system_instruction.md");
 
-/// Changes whenever [`SYSTEM_INSTRUCTION`] or the wording of a request changes.
-pub const PROMPT_VERSION: u32 = 2;
+/// Changes whenever [`SYSTEM_INSTRUCTION`], [`reply_schema`] or the wording of a request changes.
+pub const PROMPT_VERSION: u32 = 3;
 
 /// What the provider adds around the texts: roles, turns and separators; measured figures are below 10
 /// a message, and there are two.
@@ -25,21 +28,25 @@ pub struct Prompt {
     pub text: String,
     /// Most tokens of the reply, the model's thoughts included.
     pub max_output_tokens: u32,
+    /// The form of the reply in JSON, for a model that can be held to one. A reply in text is understood as well.
+    pub reply_schema: Value,
 }
 
 impl Prompt {
-    /// A call with the system instruction of this crate.
+    /// A call with the system instruction and the schema of this crate.
     pub fn new(text: impl Into<String>, max_output_tokens: u32) -> Self {
-        Self { system: SYSTEM_INSTRUCTION.to_owned(), text: text.into(), max_output_tokens }
+        let (system, text) = (SYSTEM_INSTRUCTION.to_owned(), text.into());
+        Self { system, text, max_output_tokens, reply_schema: reply_schema() }
     }
 
-    /// Input tokens to reserve: a third of the bytes of both texts, rounded up, and 32 for the frame.
+    /// Input tokens to reserve: a third of the bytes of both texts and of the schema, rounded up, and 32 for the frame.
     ///
     /// A token is about four characters of English; code and other alphabets run denser, and a
     /// character of those has two to four bytes. The reservation is corrected with the provider's own
     /// count after the call.
     pub fn estimated_tokens(&self) -> u64 {
-        (self.system.len() + self.text.len()).div_ceil(3) as u64 + FRAME_TOKENS
+        let schema = self.reply_schema.to_string();
+        (self.system.len() + self.text.len() + schema.len()).div_ceil(3) as u64 + FRAME_TOKENS
     }
 }
 
@@ -158,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_estimate_is_a_third_of_the_bytes_and_the_frame() {
-        let instruction = SYSTEM_INSTRUCTION.len() as u64;
+        let instruction = (SYSTEM_INSTRUCTION.len() + reply_schema().to_string().len()) as u64;
         let estimate = |text: &str| Prompt::new(text, 1).estimated_tokens();
         assert_eq!(estimate(""), instruction.div_ceil(3) + 32);
         assert_eq!(estimate(&"a".repeat(3000)), estimate("") + 1000);

@@ -180,6 +180,8 @@ mod tests {
                 "fault": null,
                 "not_run": null,
                 "stages": [],
+                "assumptions": [],
+                "parameters": [],
                 "warnings": [],
                 "data": null,
                 "cash": null,

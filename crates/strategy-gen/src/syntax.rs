@@ -11,6 +11,7 @@ use ruff_text_size::{Ranged, TextRange, TextSize};
 use crate::bases::{Base, Imports};
 use crate::depth::too_deep_at;
 use crate::finding::{Finding, Findings, Rule};
+use crate::verification::Parameter;
 
 /// The oldest Python whose grammar a module may need.
 const PYTHON: PythonVersion = PythonVersion::PY310;
@@ -44,11 +45,15 @@ impl Checked {
     }
 
     /// The class attributes with their defaults, as they stand in the code.
-    pub(crate) fn parameters<'a>(&'a self, code: &'a str) -> impl Iterator<Item = (&'a str, String)> {
-        let text = |range: &TextRange| code.get(range.start().to_usize()..range.end().to_usize());
-        self.attributes
-            .iter()
-            .map(move |(name, range)| (name.as_str(), text(range).unwrap_or_default().to_owned()))
+    pub(crate) fn parameters(&self, code: &str) -> Vec<Parameter> {
+        let mut parameters: Vec<Parameter> = Vec::new();
+        for (name, range) in &self.attributes {
+            let default = code.get(range.start().to_usize()..range.end().to_usize()).unwrap_or_default();
+            // Of two, Python keeps the later one.
+            parameters.retain(|known| known.name != *name);
+            parameters.push(Parameter::new(name, default.to_owned()));
+        }
+        parameters
     }
 
     /// Each class attribute that is wanted must be set in the body of the class, to the same expression.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::backtest::Backtest;
+use crate::extract::Extracted;
 use crate::fault::{Fault, Stage};
 use crate::finding::Finding;
 use crate::runner::CannotRun;
@@ -21,6 +22,10 @@ pub struct Report {
     pub not_run: Option<CannotRun>,
     /// Each stage that was begun, in order.
     pub stages: Vec<StageReport>,
+    /// What the model says it has chosen where the request left it open; from a structured reply only.
+    pub assumptions: Vec<String>,
+    /// The class attributes of a strategy that has passed the gate.
+    pub parameters: Vec<Parameter>,
     /// What looks like looking ahead and may be honest; all the more if it is verified.
     pub warnings: Vec<Finding>,
     /// The prices it was run on, in words.
@@ -31,6 +36,25 @@ pub struct Report {
     pub commission: Option<f64>,
     /// What the run has shown.
     pub backtest: Option<Backtest>,
+}
+
+/// A class attribute of a strategy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// Its default, as it stands in the code.
+    pub default: String,
+    /// What the model says it means; from a structured reply only.
+    pub meaning: Option<String>,
+}
+
+impl Parameter {
+    /// An attribute that nobody has explained.
+    pub(crate) fn new(name: &str, default: String) -> Self {
+        Self { name: name.to_owned(), default, meaning: None }
+    }
 }
 
 /// One stage.
@@ -56,6 +80,14 @@ impl Report {
     pub(crate) fn failed(&mut self, fault: Fault, took: Duration) {
         self.stages.push(StageReport { stage: fault.stage, passed: false, took });
         self.fault = Some(fault);
+    }
+
+    /// What the reply says about its code; the code has the last word on what the attributes are.
+    pub(crate) fn told(&mut self, found: &Extracted) {
+        self.assumptions.clone_from(&found.assumptions);
+        for parameter in &mut self.parameters {
+            parameter.meaning = found.meanings.get(&parameter.name).cloned();
+        }
     }
 
     /// How long the stages took in which it was run.

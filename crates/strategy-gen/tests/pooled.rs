@@ -66,6 +66,42 @@ async fn a_sentence_becomes_a_strategy_and_the_tokens_are_the_providers() {
 }
 
 #[tokio::test]
+async fn a_structured_reply_brings_its_assumptions_and_the_meaning_of_the_attributes() {
+    let (sim, generator) = service([]).await;
+    let strategy = generator.generate(RSI, &options()).await.unwrap();
+    assert!(sim.attempts()[0].structured);
+    assert_eq!(strategy.report.assumptions, ["Every entry uses all of the available cash."]);
+    let parameters: Vec<_> = strategy.report.parameters.iter().collect();
+    let told: Vec<_> = parameters.iter().map(|it| (it.name.as_str(), it.default.as_str())).collect();
+    assert_eq!(told, [("period", "14"), ("entry", "30"), ("exit", "70")]);
+    assert!(
+        parameters.iter().all(|it| it.meaning.as_deref().is_some_and(|it| it.ends_with("strength index")))
+    );
+}
+
+#[tokio::test]
+async fn a_model_that_takes_no_schema_is_asked_plainly_and_not_twice_with_one() {
+    let (sim, generator) = service([Fault::new(FaultKind::SchemaRefused)]).await;
+    let first = generator.generate(RSI, &options()).await.unwrap();
+    assert_eq!(outcomes(&first.attempts), [("a", "fail"), ("a", "success")], "the key is not punished");
+    assert!(first.attempts[0].detail.contains("JSON mode is not enabled"), "{:?}", first.attempts);
+    assert!(first.code.contains("class Reversal(Strategy):") && first.report.assumptions.is_empty());
+    assert!(first.report.parameters.iter().all(|it| it.meaning.is_none()));
+    let second = generator.clone().generate(RSI, &options()).await.unwrap();
+    assert_eq!(outcomes(&second.attempts), [("a", "success")]);
+    let asked: Vec<bool> = sim.attempts().iter().map(|attempt| attempt.structured).collect();
+    assert_eq!(asked, [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_structured_reply_with_bad_code_is_repaired() {
+    let (sim, generator) = service([Fault::new(FaultKind::BadCode).times(1)]).await;
+    let strategy = generator.generate(RSI, &options()).await.unwrap();
+    assert!(strategy.repaired && strategy.code.contains("def init(self):"));
+    assert!(sim.attempts().iter().all(|attempt| attempt.structured));
+}
+
+#[tokio::test]
 async fn a_key_that_fails_is_followed_by_the_next_one() {
     let (_sim, generator) = service([Fault::new(FaultKind::KeyInvalid).key("a")]).await;
     let strategy = generator.generate(RSI, &options()).await.unwrap();

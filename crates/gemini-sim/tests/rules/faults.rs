@@ -139,6 +139,25 @@ fn answers_are_spoiled_as_scripted() {
 }
 
 #[test]
+fn only_who_asks_for_json_gets_it_or_is_refused() {
+    let schema = serde_json::json!({"type": "OBJECT", "properties": {"code": {"type": "STRING"}}});
+    let structured = || Call { schema: Some(schema.clone()), ..call("secret-a1") };
+    let mut engine =
+        engine(config(Limits::default().rpm(2)).fault(Fault::new(FaultKind::SchemaRefused).times(1)));
+    let refused = error(&engine.arrive(NOON, &structured()));
+    assert_eq!(refused["message"], format!("JSON mode is not enabled for models/{MODEL}"));
+    let plain = engine.arrive(NOON, &call("secret-a1"));
+    assert!(matches!(plain.reply, Reply::Answer(answer) if answer.text.contains("```python")));
+    let Reply::Answer(answer) = engine.arrive(NOON, &structured()).reply else {
+        panic!("the refusal took quota")
+    };
+    let json: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
+    assert!(json["code"].as_str().unwrap().starts_with("import pandas"), "{json}");
+    let asked: Vec<bool> = engine.attempts().map(|attempt| attempt.structured).collect();
+    assert_eq!(asked, [true, false, true]);
+}
+
+#[test]
 fn max_output_tokens_include_thinking_and_can_leave_nothing_to_say() {
     let mut thinker = Model::new("thinker");
     thinker.thinking_tokens = 478;

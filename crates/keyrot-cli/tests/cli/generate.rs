@@ -41,6 +41,43 @@ async fn the_json_names_code_class_models_key_attempts_and_usage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_model_has_assumed_is_told_and_no_json_of_its_reply_is_shown() {
+    let server = serve(provider()).await;
+    let place = Place::new().set("GEMINI_API_KEY", "secret-of-single").at(&server);
+    let run = place.run(&["generate", TEXT, "--no-verify"]);
+    assert!(run.stdout.starts_with("import pandas") && !run.stdout.contains("assumptions"), "{run:?}");
+    assert!(run.stderr.contains("assumed: Every entry uses all of the available cash."), "{run:?}");
+    assert!(!run.stderr.contains('{'), "{run:?}");
+    let report = &place.run(&["generate", TEXT, "--no-verify", "--json"]).json()["report"];
+    assert_eq!(report["assumptions"], json!(["Every entry uses all of the available cash."]));
+    let period =
+        json!({"name": "period", "default": "14", "meaning": "period of the relative strength index"});
+    assert_eq!(report["parameters"][0], period);
+    assert!(server.attempts().iter().all(|attempt| attempt.structured));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_refuses_a_schema_is_asked_plainly() {
+    let server = serve(provider().fault(Fault::new(FaultKind::SchemaRefused))).await;
+    let place = Place::new().set("GEMINI_API_KEY", "secret-of-single").at(&server);
+    let json = place.run(&["generate", TEXT, "--no-verify", "--json"]).json();
+    let outcomes: Vec<&str> =
+        json["attempts"].as_array().unwrap().iter().map(|it| it["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["fail", "success"]);
+    assert!(json["code"].as_str().unwrap().contains("class RsiStrategy"), "{json}");
+    assert_eq!(json!([json["report"]["assumptions"], json["warnings"]]), json!([[], []]));
+    // A cut-off or withheld reply is an error of its own in either form.
+    for (kind, told) in
+        [(FaultKind::Truncate, "was cut off at"), (FaultKind::SafetyStop, "blocked its reply")]
+    {
+        let server = serve(provider().fault(Fault::new(kind))).await;
+        let place = Place::new().set("GEMINI_API_KEY", "secret-of-single").at(&server);
+        place.run(&["generate", TEXT, "--no-verify"]).fails(1, &[told]);
+        assert_eq!(server.attempts().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_appears_whole_and_is_never_overwritten_by_accident() {
     let server = serve(provider()).await;
     let place = Place::new().set("GEMINI_API_KEY", "secret-of-single").at(&server);

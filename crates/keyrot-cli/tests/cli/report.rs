@@ -59,7 +59,8 @@ async fn the_page_opens_offline_without_a_request_or_an_error() {
         "Drawdown",
         "Trades on the price",
         "Sharpe Ratio",
-        "<th>period</th><td>14</td>",
+        "<th>period</th><td>14</td><td>period of the relative strength index</td>",
+        "<h2>What the model has assumed</h2>\n<ul>\n<li>Every entry uses all of the available cash.</li>",
         "gate",
         "gemini-flash-latest",
     ] {

@@ -6,6 +6,7 @@ mod leaks;
 mod limits;
 mod networks;
 mod pooled;
+mod schemas;
 mod scripted;
 mod streams;
 

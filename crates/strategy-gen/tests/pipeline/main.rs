@@ -4,11 +4,13 @@
 
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod escapes;
+mod finishes;
 mod gate;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod repairs;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandboxed;
+mod service;
 mod table;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod verdicts;
