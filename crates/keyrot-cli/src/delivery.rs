@@ -43,6 +43,7 @@ pub(crate) fn choose(
 fn cause(why: &CannotRun) -> &'static str {
     match why {
         CannotRun::NoPython(_) => "it was not run, for want of a Python environment",
+        CannotRun::BrokenPython(_) => "it was not run, for the Python environment is broken",
         CannotRun::NoIsolation(_) => "it was not run, for want of a sandbox",
         _ => "it was not run",
     }
@@ -58,7 +59,12 @@ pub(crate) fn advice(why: &CannotRun) -> &'static str {
     match why {
         CannotRun::NotAsked => "leave out --no-verify",
         CannotRun::NoPython(_) => "run `keyrot python setup` once",
-        CannotRun::NoIsolation(_) => "--unsafe-no-sandbox runs it all the same, with all that you may do",
+        CannotRun::BrokenPython(_) => "run `keyrot python setup --force` to make it anew",
+        CannotRun::NoIsolation(_) if cfg!(target_os = "linux") => {
+            "verify it on a machine that can, after `keyrot python setup` there; --unsafe-no-sandbox runs it here all \
+             the same, with all that you may do"
+        }
+        CannotRun::NoIsolation(_) => "verify it on Linux, after `keyrot python setup` there",
         _ => "try again",
     }
 }

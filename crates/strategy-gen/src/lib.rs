@@ -39,11 +39,15 @@ mod runner;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandbox;
 #[cfg(all(feature = "verify", target_os = "linux"))]
+mod sandbox_arguments;
+#[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandbox_calls;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandbox_files;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandbox_launch;
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod sandbox_seal;
 mod structured;
 mod syntax;
 mod verification;

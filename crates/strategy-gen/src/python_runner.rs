@@ -21,7 +21,8 @@ use crate::fault::{Fault, Reason, Stage};
 use crate::finding::{Finding, Rule};
 use crate::python::PythonEnvironment;
 use crate::runner::{CannotRun, Run, Runner, Task};
-use crate::sandbox::{Ended, Program, Sandbox};
+use crate::sandbox::{Ended, Isolation, Program, Sandbox};
+use crate::sandbox_seal;
 
 /// The trusted part that runs in the interpreter.
 const RUNNER: &str = include_str!("runner.py");
@@ -69,19 +70,33 @@ impl PythonRunner {
         self.sandbox.run(&self.program(folder, job)).await
     }
 
-    fn told(&self, ended: &Ended, task: &Task) -> Told {
-        let read = serde_json::from_slice::<Line>(&ended.output);
-        if let (Err(error), false) = (&read, ended.output.is_empty()) {
+    /// What a run has shown. If it ended before it came to the strategy, the environment is at fault.
+    fn told(&self, ended: &Ended, task: &Task) -> Result<Told, CannotRun> {
+        let report = ended.output.strip_prefix(LOADED).ok_or_else(|| not_loaded(ended))?;
+        let read = serde_json::from_slice::<Line>(report);
+        if let (Err(error), false) = (&read, report.is_empty()) {
             tracing::debug!(%error, "the report of a run cannot be read");
         }
-        match read {
+        Ok(match read {
             Ok(line) if !ended.timed_out => line.told(task),
             _ => {
                 let fault = silent(ended, self.sandbox.limits.cpu);
                 Told { result: Err(fault), took: vec![(Stage::Backtest, ended.cpu)] }
             }
-        }
+        })
     }
+}
+
+/// What runner.py writes when all but the strategy has been loaded.
+const LOADED: &[u8] = b"loaded\n";
+
+fn not_loaded(ended: &Ended) -> CannotRun {
+    let complaint = ended.complaint.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    CannotRun::BrokenPython(match complaint {
+        _ if ended.timed_out => "backtesting was not loaded in time".to_owned(),
+        Some(complaint) => complaint.to_owned(),
+        None => format!("the interpreter ended with {} before it had loaded backtesting", ended.status),
+    })
 }
 
 /// The two interpreters.
@@ -121,7 +136,11 @@ impl Runner for PythonRunner {
     async fn run(&self, task: &Task) -> Result<Run, CannotRun> {
         // Nobody closes it.
         let _place = self.places.acquire().await;
-        let folder = prepare(task).map_err(|error| {
+        let seal = match self.sandbox.isolation {
+            Isolation::None => None,
+            _ => Some(sandbox_seal::hexadecimal().map_err(CannotRun::NoIsolation)?),
+        };
+        let folder = prepare(task, seal.as_deref()).map_err(|error| {
             CannotRun::Broken(format!("the folder for a run cannot be prepared: {error}"))
         })?;
         let again = pin!(self.interpret(folder.path(), Job::Again));
@@ -129,7 +148,7 @@ impl Runner for PythonRunner {
         // Both at once. What the first one finds wrong needs no second one: dropping that ends it.
         let (full, again) = match select(full, again).await {
             Either::Left((full, again)) => {
-                let told = self.told(&full?, task);
+                let told = self.told(&full?, task)?;
                 if told.result.is_err() {
                     return Ok(told.run());
                 }
@@ -137,15 +156,15 @@ impl Runner for PythonRunner {
             }
             Either::Right((again, full)) => {
                 let again = again?;
-                (self.told(&full.await?, task), again)
+                (self.told(&full.await?, task)?, again)
             }
         };
-        Ok(full.compared_with(self.told(&again, task)).run())
+        Ok(full.compared_with(self.told(&again, task)?).run())
     }
 }
 
 /// A folder with all that the runner reads.
-fn prepare(task: &Task) -> io::Result<TempDir> {
+fn prepare(task: &Task, seal: Option<&str>) -> io::Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("keyrot-run-").tempdir()?;
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
     write("runner.py", RUNNER)?;
@@ -160,6 +179,7 @@ fn prepare(task: &Task) -> io::Result<TempDir> {
             "cash": task.cash,
             "commission": task.commission,
             "full": matches!(job, Job::Full),
+            "seal": seal,
         });
         write(&format!("{}.json", job.name()), &text.to_string())?;
     }

@@ -2,8 +2,9 @@
 
 Usage: python runner.py FOLDER JOB
 
-FOLDER holds JOB.json (sample or null, cash, commission, full), strategy.py and, without a sample, prices.csv. The
-report goes to what standard output was at the start; what the strategy prints goes nowhere. It has "stage" and
+FOLDER holds JOB.json (sample or null, cash, commission, full, seal or null), strategy.py and, without a sample, prices.csv. The
+report goes to what standard output was at the start, after a line that says that all but the strategy has been loaded;
+what the strategy prints goes nowhere. It has "stage" and
 "reason" if something is wrong, else "result". This file is trusted; strategy.py is not.
 """
 
@@ -107,28 +108,17 @@ def fail_with(error):
     fail("backtest", reason_of(errors), message, traceback=story(errors))
 
 
-with open(os.path.join(FOLDER, JOB + ".json"), encoding="utf-8") as file:
-    job = json.load(file)
-with open(os.path.join(FOLDER, NAME), encoding="utf-8") as file:
-    code = file.read()
-
-try:
-    compiled = compile(code, NAME, "exec", dont_inherit=True)
-except (SyntaxError, ValueError) as error:
-    line = getattr(error, "lineno", None) or 0
-    fail("compile", "syntax", one_line(error), line=line, column=getattr(error, "offset", None) or 0)
-lap("compile")
-
 import linecache
 import warnings
 
 warnings.filterwarnings("ignore")
-linecache.cache[NAME] = (len(code), None, code.splitlines(keepends=True), NAME)
 
 # Plotting is not needed, and its library takes longer to import than all the rest.
 plotting = types.ModuleType("backtesting._plotting")
 plotting.plot = plotting.plot_heatmaps = plotting.set_bokeh_output = lambda *_, **__: None
 sys.modules["backtesting._plotting"] = plotting
+
+import ctypes
 
 import numpy as np
 import pandas as pd
@@ -138,6 +128,12 @@ from backtesting.lib import TrailingStrategy
 
 # No progress bar.
 backtesting.backtesting._tqdm = lambda iterable, **_: iterable
+
+
+with open(os.path.join(FOLDER, JOB + ".json"), encoding="utf-8") as file:
+    job = json.load(file)
+with open(os.path.join(FOLDER, NAME), encoding="utf-8") as file:
+    code = file.read()
 
 
 def load_prices():
@@ -151,6 +147,39 @@ def load_prices():
 
 
 PRICES = load_prices()
+
+
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
+
+
+def seal(instructions):
+    """Puts a filter on this process that it cannot take off again: it executes no other program from here on."""
+    system = ctypes.CDLL(None, use_errno=True)
+    # Eight bytes are an instruction.
+    one = Filter(len(instructions) // 8, instructions)
+    # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    if system.prctl(22, ctypes.c_ulong(2), ctypes.byref(one), ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+if job["seal"]:
+    seal(bytes.fromhex(job["seal"]))
+
+# From here on, what goes wrong is the strategy's doing.
+os.write(REPORT, b"loaded\n")
+loaded = time.perf_counter()
+loading, began = loaded - began, loaded
+
+try:
+    compiled = compile(code, NAME, "exec", dont_inherit=True)
+except (SyntaxError, ValueError) as error:
+    line = getattr(error, "lineno", None) or 0
+    fail("compile", "syntax", one_line(error), line=line, column=getattr(error, "offset", None) or 0)
+lap("compile")
+# Loading is part of the backtest.
+began -= loading
+linecache.cache[NAME] = (len(code), None, code.splitlines(keepends=True), NAME)
 
 
 def load_strategy():

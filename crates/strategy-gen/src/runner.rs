@@ -75,6 +75,9 @@ pub enum CannotRun {
     /// No Python environment.
     #[error("no Python environment: {0}")]
     NoPython(String),
+    /// The Python environment cannot load backtesting.py.
+    #[error("the Python environment is broken: {0}")]
+    BrokenPython(String),
     /// This machine cannot lock a strategy in, and none is run without.
     #[error("this machine cannot isolate a strategy: {0}")]
     NoIsolation(String),
@@ -89,6 +92,7 @@ impl CannotRun {
         match self {
             Self::NotAsked => "not-asked",
             Self::NoPython(_) => "no-python",
+            Self::BrokenPython(_) => "broken-python",
             Self::NoIsolation(_) => "no-isolation",
             Self::Broken(_) => "broken",
         }

@@ -7,6 +7,8 @@ use seccompiler::{
     TargetArch, apply_filter,
 };
 
+use crate::sandbox_arguments;
+
 /// Memory, files that are opened anyway, time, its own signals and threads' locks.
 const ALLOWED: &[i64] = &[
     libc::SYS_brk,
@@ -23,7 +25,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_pwait,
     libc::SYS_eventfd2,
-    // Landlock lets it execute the interpreter and its loader only.
+    // Landlock lets it execute the interpreter and its loader only, and `sandbox_seal.rs` ends that.
     libc::SYS_execve,
     libc::SYS_exit,
     libc::SYS_exit_group,
@@ -41,7 +43,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_ftruncate,
     libc::SYS_futex,
     libc::SYS_get_mempolicy,
-    libc::SYS_get_robust_list,
     libc::SYS_getcpu,
     libc::SYS_getcwd,
     libc::SYS_getdents64,
@@ -165,18 +166,26 @@ const NOT_PERMITTED: &[i64] = &[
     libc::SYS_fchmodat,
     libc::SYS_fchown,
     libc::SYS_fchownat,
+    libc::SYS_kcmp,
     libc::SYS_kill,
     libc::SYS_linkat,
     libc::SYS_memfd_create,
     libc::SYS_mount,
+    libc::SYS_mq_notify,
     libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
     libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
     libc::SYS_ptrace,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_setns,
     libc::SYS_shmget,
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_symlinkat,
+    libc::SYS_timer_create,
+    libc::SYS_tkill,
     libc::SYS_unshare,
     libc::SYS_utimensat,
     #[cfg(target_arch = "x86_64")]
@@ -205,7 +214,9 @@ fn put_on() -> Result<(), Box<dyn std::error::Error>> {
         allowed.insert(call, vec![SeccompRule::new(vec![itself])?]);
     }
     install(allowed, errno(libc::ENOSYS), SeccompAction::Allow)?;
-    install(always(NOT_PERMITTED.to_vec()), SeccompAction::Allow, errno(libc::EPERM))?;
+    let mut refused = always(NOT_PERMITTED.to_vec());
+    refused.extend(sandbox_arguments::refused()?);
+    install(refused, SeccompAction::Allow, errno(libc::EPERM))?;
     install(always(NO_PROCESSES.to_vec()), SeccompAction::Allow, errno(libc::EAGAIN))
 }
 

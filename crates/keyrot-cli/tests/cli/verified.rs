@@ -141,6 +141,40 @@ async fn what_was_run_and_is_not_good_is_repaired_or_withheld() {
     assert!(run.stderr.contains("warning: not verified: judge: "), "{run:?}");
 }
 
+/// An environment that looks complete and has no packages: its interpreter is the one that the tests' was made from.
+#[cfg(target_os = "linux")]
+fn without_packages(place: &Place) {
+    let folder = place.path("data/keyrot/python");
+    std::fs::create_dir_all(folder.join("lib/python3/site-packages/backtesting-0.6.6.dist-info")).unwrap();
+    std::fs::create_dir(folder.join("bin")).unwrap();
+    let base = tool("python").canonicalize().unwrap();
+    std::os::unix::fs::symlink(base, folder.join("bin/python")).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
+async fn a_broken_python_environment_is_not_the_strategys_fault() {
+    let server = serve(provider()).await;
+    let place = place(&server);
+    let data = place.path("data").display().to_string();
+    let place = place.set("XDG_DATA_HOME", &data);
+    without_packages(&place);
+    let run = place.run(&["generate", TEXT, "--json"]);
+    let json = run.json();
+    assert_eq!(
+        json!([json["verified"], json["report"]["not_run"]["reason"]]),
+        json!([false, "broken-python"])
+    );
+    assert!(json["code"].as_str().unwrap().starts_with(MARK), "{json}");
+    assert_eq!((warnings(&run), server.attempts().len()), (1, 1), "{run:?}");
+    assert!(
+        run.stderr.contains("No module named") && run.stderr.contains("`keyrot python setup --force`"),
+        "{run:?}"
+    );
+    place.run(&["generate", TEXT, "--require-verified"]).fails(1, &["`keyrot python setup --force`"]);
+}
+
 /// Runs a program on a kernel without Landlock: that call does not exist for it.
 const WITHOUT_LANDLOCK: &str = r"
 import ctypes, os, struct, sys
@@ -177,7 +211,9 @@ async fn where_the_kernel_cannot_isolate_nothing_is_run_unless_it_is_wished() {
     assert!(json["code"].as_str().unwrap().starts_with(MARK));
     assert_eq!(warnings(&delivered), 1, "{delivered:?}");
     assert!(
-        delivered.stderr.contains("Landlock") && delivered.stderr.contains("--unsafe-no-sandbox"),
+        delivered.stderr.contains("Landlock")
+            && delivered.stderr.contains("after `keyrot python setup` there")
+            && delivered.stderr.contains("--unsafe-no-sandbox"),
         "{delivered:?}"
     );
     run(&["generate", TEXT, "--require-verified"]).fails(1, &["cannot isolate"]);

@@ -166,6 +166,8 @@ async fn everything_is_stopped(isolation: Isolation) {
             .contains("can't start new thread")
     );
 
+    no_signal_reaches_others(&trial).await;
+
     // Memory, and what would be memory by another name.
     trial.stops("os", "len(bytearray(8 << 30))").await;
     trial.stops("os", "[bytearray(64 << 20) for _ in range(128)]").await;
@@ -177,6 +179,57 @@ async fn everything_is_stopped(isolation: Isolation) {
     trial.stops("os", "[open(f'{n}', 'wb').close() for n in range(10_000)]").await;
     let left = fs::read_dir(trial.folder.path().join("scratch")).expect("it is there").count();
     assert_eq!(left, 0, "the scratch folder on the disk was written to");
+}
+
+/// Calls by which a process signals, reads, changes or is bound to another one, each asked for by its number.
+async fn no_signal_reaches_others(trial: &Trial) {
+    let parent = i64::from(std::process::id());
+    let prctl = |operation: i32, value: i64| (libc::SYS_prctl, vec![operation.into(), value, 0, 0, 0]);
+    // The handle is a pipe's.
+    let handle = |call, operation: i64, value: i64| (call, vec![3, operation, value]);
+    let attempts = [
+        prctl(libc::PR_SET_PDEATHSIG, 0),
+        prctl(libc::PR_SET_DUMPABLE, 1),
+        prctl(libc::PR_SET_PTRACER, -1),
+        prctl(libc::PR_SET_KEEPCAPS, 1),
+        prctl(libc::PR_SET_CHILD_SUBREAPER, 1),
+        handle(libc::SYS_fcntl, libc::F_SETOWN.into(), parent),
+        handle(libc::SYS_fcntl, 10, 9),     // F_SETSIG
+        handle(libc::SYS_fcntl, 15, 0),     // F_SETOWN_EX
+        handle(libc::SYS_ioctl, 0x8901, 0), // FIOSETOWN
+        handle(libc::SYS_ioctl, 0x8902, 0), // SIOCSPGRP
+        handle(libc::SYS_ioctl, 0x5452, 0), // FIOASYNC
+        handle(libc::SYS_ioctl, 0x5412, 0), // TIOCSTI
+        (libc::SYS_kill, vec![parent, 0]),
+        (libc::SYS_tkill, vec![parent, 0]),
+        (libc::SYS_tgkill, vec![parent, parent, 0]),
+        (libc::SYS_rt_sigqueueinfo, vec![parent, 9, 0]),
+        (libc::SYS_rt_tgsigqueueinfo, vec![parent, parent, 9, 0]),
+        (libc::SYS_pidfd_open, vec![parent, 0]),
+        (libc::SYS_pidfd_send_signal, vec![3, 9, 0, 0]),
+        (libc::SYS_mq_notify, vec![3, 0]),
+        (libc::SYS_timer_create, vec![0, 0, 0]),
+        (libc::SYS_process_vm_readv, vec![parent, 0, 0, 0, 0, 0]),
+        (libc::SYS_process_vm_writev, vec![parent, 0, 0, 0, 0, 0]),
+        (libc::SYS_kcmp, vec![parent, parent, 0, 0, 0]),
+        (libc::SYS_ptrace, vec![16, parent, 0, 0]),
+        (libc::SYS_prlimit64, vec![parent, 7, 0, 0]),
+        (libc::SYS_setpgid, vec![0, 0]),
+        (libc::SYS_setsid, vec![]),
+        (libc::SYS_io_uring_setup, vec![1, 0]),
+        (libc::SYS_execveat, vec![-1, 0, 0, 0, 0]),
+    ];
+    let attempts = attempts.map(|(call, arguments)| [vec![call], arguments].concat());
+    // EPERM or ENOSYS: whatever else came back, the kernel has looked at what was asked for.
+    let ended = trial
+        .run(&format!(
+            "import ctypes, os\nsystem = ctypes.CDLL(None, use_errno=True)\nassert os.pipe()[0] == 3\nfor attempt in \
+             {attempts:?}:\n    got = system.syscall(*map(ctypes.c_long, attempt))\n    if got != -1 or ctypes.get_errno() \
+             not in (1, 38):\n        print(attempt, got, ctypes.get_errno())\nprint('all refused')\n",
+        ))
+        .await;
+    let told = String::from_utf8_lossy(&ended.output);
+    assert_eq!(told, "all refused\n", "{:?} {}", trial.sandbox.isolation, ended.complaint);
 }
 
 async fn endless_work_is_ended(isolation: Isolation) {
@@ -193,12 +246,25 @@ async fn endless_work_is_ended(isolation: Isolation) {
     assert!(ended.timed_out, "{:?}", ended.status);
 }
 
-/// True if some process has this text in its command line.
+/// Folders in `/proc` of the processes that have this text in their command line.
+fn processes(text: &str) -> Vec<PathBuf> {
+    let folders = fs::read_dir("/proc").expect("this is Linux").flatten().map(|folder| folder.path());
+    let has = |folder: &PathBuf| {
+        fs::read(folder.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
+    };
+    folders.filter(has).collect()
+}
+
 fn runs(text: &str) -> bool {
-    let folders = fs::read_dir("/proc").expect("this is Linux").flatten();
-    folders
-        .map(|folder| folder.path().join("cmdline"))
-        .any(|file| fs::read(file).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text)))
+    !processes(text).is_empty()
+}
+
+/// The name that a program takes once it has done all that it is to do.
+const SETTLED: &str = "settled";
+
+fn settled(text: &str) -> bool {
+    let name = |folder: &PathBuf| fs::read_to_string(folder.join("comm")).unwrap_or_default();
+    processes(text).iter().any(|folder| name(folder).trim() == SETTLED)
 }
 
 async fn dropping_it_ends_it(isolation: Isolation) {
@@ -224,10 +290,14 @@ async fn a_program_does_not_outlive_a_parent_that_is_killed() {
         let mut trial =
             Trial::new(if folder == "full" { Isolation::Full } else { Isolation::WithoutNamespaces });
         trial.sandbox.limits.wall = Duration::from_secs(3600);
-        let script = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(3600)\n";
+        // It tries to keep the kernel from ending it (PR_SET_PDEATHSIG), then takes another name (PR_SET_NAME).
+        let script = format!(
+            "import ctypes, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nctypes.CDLL(None).prctl(1, 0, 0, \
+             0, 0)\nctypes.CDLL(None).prctl(15, b'{SETTLED}', 0, 0, 0)\ntime.sleep(3600)\n"
+        );
         let marker = trial.folder.path().join("script.py");
         println!("\n{}", marker.display());
-        panic!("{:?}", trial.run(script).await);
+        panic!("{:?}", trial.run(&script).await);
     }
     for isolation in ["full", "without"] {
         let mut parent = Command::new(std::env::current_exe().expect("it has a name"))
@@ -239,7 +309,7 @@ async fn a_program_does_not_outlive_a_parent_that_is_killed() {
             .expect("it can be started");
         let lines = BufReader::new(parent.stdout.take().expect("it is piped")).lines();
         let marker = lines.map_while(Result::ok).find(|line| line.ends_with("script.py")).expect("it begins");
-        wait_until("it runs", SOON, async || runs(&marker)).await;
+        wait_until("it has settled", SOON, async || settled(&marker)).await;
         parent.kill().expect("it is there");
         parent.wait().expect("it is gone");
         wait_until("its program is gone", SOON, async || !runs(&marker)).await;

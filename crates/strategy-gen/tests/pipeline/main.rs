@@ -7,6 +7,8 @@ mod escapes;
 mod finishes;
 mod gate;
 #[cfg(all(feature = "verify", target_os = "linux"))]
+mod interpreter;
+#[cfg(all(feature = "verify", target_os = "linux"))]
 mod repairs;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandboxed;
