@@ -143,7 +143,7 @@ impl Batch {
 
 pub(crate) async fn run(batch: Batch, ask: &AskArguments, options: &Options) -> Result<(), Failure> {
     let settings = session::settings(options)?;
-    let pipeline = ask.verify.pipeline(settings.vars())?;
+    let pipeline = ask.verify.pipeline(settings.vars()).await?;
     let opened = settings.open().await?;
     session::tell_notices(&opened);
     let (mut failed, all) = (0, batch.items.len());

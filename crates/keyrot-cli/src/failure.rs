@@ -38,6 +38,10 @@ impl Failure {
         Self { code: 128 + signal, message: "stopped".to_owned() }
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.code > 128
+    }
+
     /// The same with more to say.
     pub(crate) fn saying(self, message: impl Into<String>) -> Self {
         Self { message: message.into(), ..self }

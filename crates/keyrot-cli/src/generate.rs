@@ -44,7 +44,7 @@ pub(crate) async fn run(arguments: GenerateArguments, options: &Options) -> Resu
     let mut wanted = ask.options()?;
     one.fill(&mut wanted);
     let settings = session::settings(options)?;
-    let pipeline = ask.verify.pipeline(settings.vars())?;
+    let pipeline = ask.verify.pipeline(settings.vars()).await?;
     let opened = settings.open().await?;
     session::tell_notices(&opened);
     let generated = session::with_pool(opened, async |opened| {

@@ -40,7 +40,7 @@ pub(crate) async fn improve(arguments: ImproveArguments, options: &Options) -> R
     let mut wanted = ask.options()?;
     one.fill(&mut wanted);
     let settings = session::settings(options)?;
-    let pipeline = ask.verify.pipeline(settings.vars())?;
+    let pipeline = ask.verify.pipeline(settings.vars()).await?;
     let opened = settings.open().await?;
     session::tell_notices(&opened);
     let generated = session::with_pool(opened, async |opened| {
@@ -59,7 +59,7 @@ pub(crate) async fn fix(arguments: FixArguments, options: &Options) -> Result<()
     let mut wanted = ask.options()?;
     one.fill(&mut wanted);
     let settings = session::settings(options)?;
-    let pipeline = ask.verify.pipeline(settings.vars())?;
+    let pipeline = ask.verify.pipeline(settings.vars()).await?;
     let line = ProgressLine::saying("running it in the sandbox");
     let Report { fault, not_run, .. } = pipeline.verify_code(&code).await;
     drop(line);

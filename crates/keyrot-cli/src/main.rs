@@ -35,6 +35,9 @@ mod output;
 mod progress;
 mod prompt;
 mod python;
+#[cfg(target_os = "linux")]
+mod python_process;
+#[cfg(target_os = "linux")]
 mod python_setup;
 mod reset;
 mod secrets;
@@ -90,7 +93,7 @@ async fn run(Arguments { command, options }: Arguments) -> Result<ExitCode, Fail
         Command::Fix(fix) => improve::fix(fix, &options).await?,
         Command::Prompt(prompt) => prompt::run(&prompt, &options)?,
         Command::Keys(keys) => keys::run(keys, &options).await?,
-        Command::Python(python) => python::run(python, &options)?,
+        Command::Python(python) => python::run(python, &options).await?,
         Command::Secrets(secrets) => secrets::run(secrets, &options).await?,
         Command::Reset(reset) => reset::run(reset, &options).await?,
         Command::Status(status) => status::run(status, &options).await?,

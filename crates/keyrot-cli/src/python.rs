@@ -12,6 +12,7 @@ use strategy_gen::{BACKTESTING_VERSION, CannotRun, PythonEnvironment};
 use crate::arguments::Options;
 use crate::failure::Failure;
 use crate::output;
+#[cfg(target_os = "linux")]
 use crate::python_setup;
 
 #[derive(Debug, Args)]
@@ -43,15 +44,18 @@ struct SetupJson<'a> {
     made: bool,
 }
 
-pub(crate) fn run(arguments: PythonArguments, options: &Options) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: PythonArguments, options: &Options) -> Result<(), Failure> {
     let PythonCommand::Setup(SetupArguments { force }) = arguments.command;
     let variables = Environment::read(options.env_file.as_deref())?;
     let vars = variables.vars();
-    let there = environment(vars).ok().filter(|_| !force);
+    let there = match environment(vars) {
+        Ok(environment) if !force => whole(environment, vars).await?,
+        _ => None,
+    };
     let made = there.is_none();
     let environment = match there {
         Some(environment) => environment,
-        None => set_up(vars)?,
+        None => set_up(vars).await?,
     };
     let (folder, python) = (environment.folder(), environment.python());
     if options.json {
@@ -63,16 +67,39 @@ pub(crate) fn run(arguments: PythonArguments, options: &Options) -> Result<(), F
     Ok(())
 }
 
-/// Makes the environment.
-fn set_up(vars: &Vars) -> Result<PythonEnvironment, Failure> {
-    if cfg!(not(target_os = "linux")) {
-        return Err(Failure::usage(format!(
-            "{ONLY_LINUX}; elsewhere `keyrot generate` delivers them not verified"
-        )));
+/// One that can load what it is for; else a person is told what is wrong with it.
+#[cfg(target_os = "linux")]
+async fn whole(environment: PythonEnvironment, vars: &Vars) -> Result<Option<PythonEnvironment>, Failure> {
+    match python_setup::check(&environment, vars).await {
+        Ok(()) => Ok(Some(environment)),
+        Err(failure) if failure.is_stopped() => Err(failure),
+        Err(failure) => {
+            let folder = environment.folder().display();
+            output::note(&format!(
+                "the environment in {folder} is broken and is made anew: {}",
+                failure.message()
+            ));
+            Ok(None)
+        }
     }
+}
+
+/// Makes the environment.
+#[cfg(target_os = "linux")]
+async fn set_up(vars: &Vars) -> Result<PythonEnvironment, Failure> {
     let folder = folder(vars).ok_or_else(|| Failure::usage(NO_FOLDER))?;
-    python_setup::make(&folder, vars)?;
+    python_setup::make(&folder, vars).await?;
     PythonEnvironment::at(&folder).map_err(|error| Failure::failed(error.to_string()))
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn whole(environment: PythonEnvironment, _: &Vars) -> Result<Option<PythonEnvironment>, Failure> {
+    Ok(Some(environment))
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn set_up(_: &Vars) -> Result<PythonEnvironment, Failure> {
+    Err(Failure::usage(format!("{ONLY_LINUX}; elsewhere `keyrot generate` delivers them not verified")))
 }
 
 /// The user's environment, or what to do to have one.
@@ -87,7 +114,7 @@ pub(crate) fn environment(vars: &Vars) -> Result<PythonEnvironment, CannotRun> {
 }
 
 /// Asks a person at a terminal whether to make it now; `None` if nobody is there or the answer is no.
-pub(crate) fn offer(vars: &Vars) -> Result<Option<PythonEnvironment>, Failure> {
+pub(crate) async fn offer(vars: &Vars) -> Result<Option<PythonEnvironment>, Failure> {
     let Some(folder) = folder(vars) else { return Ok(None) };
     if !(io::stdin().is_terminal() && output::is_watched()) {
         return Ok(None);
@@ -99,7 +126,7 @@ pub(crate) fn offer(vars: &Vars) -> Result<Option<PythonEnvironment>, Failure> {
     ));
     let answer = output::ask("Make it now? [Y/n] ")?;
     match answer.trim() {
-        "" | "y" | "Y" | "yes" => set_up(vars).map(Some),
+        "" | "y" | "Y" | "yes" => set_up(vars).await.map(Some),
         _ => Ok(None),
     }
 }

@@ -35,14 +35,14 @@ pub(crate) struct VerifyArguments {
 impl VerifyArguments {
     /// What verifies; or, with the same rules and prices, what says why it cannot. A person at a terminal is asked
     /// whether to set up what is missing.
-    pub(crate) fn pipeline(&self, vars: &Vars) -> Result<Pipeline, Failure> {
+    pub(crate) async fn pipeline(&self, vars: &Vars) -> Result<Pipeline, Failure> {
         let gate = self.allow_import.iter().fold(Gate::default(), |gate, module| gate.allow(module));
         let pipeline = Pipeline::default().gate(gate).prices(self.prices()?);
         if self.no_verify {
             return Ok(pipeline);
         }
         let environment = match python::environment(vars) {
-            Err(CannotRun::NoPython(why)) => python::offer(vars)?.ok_or(CannotRun::NoPython(why)),
+            Err(CannotRun::NoPython(why)) => python::offer(vars).await?.ok_or(CannotRun::NoPython(why)),
             other => other,
         };
         let pipeline = match environment {

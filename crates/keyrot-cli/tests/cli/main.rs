@@ -18,6 +18,7 @@ mod redis;
 mod report;
 mod rotating;
 mod secrets;
+mod setting_up;
 mod sharing;
 mod stopping;
 mod typing;

@@ -61,6 +61,20 @@ impl Place {
         self.set("XDG_DATA_HOME", &data)
     }
 
+    /// With a Python environment there that looks complete and has no packages: its interpreter is the one that the
+    /// tests' was made from.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn with_python_without_packages(self) -> Self {
+        let folder = self.path("data/keyrot/python");
+        std::fs::create_dir_all(folder.join("lib/python3/site-packages/backtesting-0.6.6.dist-info"))
+            .unwrap();
+        std::fs::create_dir(folder.join("bin")).unwrap();
+        let base = keyrot_test_servers::tool("python").canonicalize().unwrap();
+        std::os::unix::fs::symlink(base, folder.join("bin/python")).unwrap();
+        let data = self.path("data").display().to_string();
+        self.set("XDG_DATA_HOME", &data)
+    }
+
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
         self.write(name, text);
         self

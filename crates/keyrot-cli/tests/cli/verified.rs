@@ -141,25 +141,12 @@ async fn what_was_run_and_is_not_good_is_repaired_or_withheld() {
     assert!(run.stderr.contains("warning: not verified: judge: "), "{run:?}");
 }
 
-/// An environment that looks complete and has no packages: its interpreter is the one that the tests' was made from.
-#[cfg(target_os = "linux")]
-fn without_packages(place: &Place) {
-    let folder = place.path("data/keyrot/python");
-    std::fs::create_dir_all(folder.join("lib/python3/site-packages/backtesting-0.6.6.dist-info")).unwrap();
-    std::fs::create_dir(folder.join("bin")).unwrap();
-    let base = tool("python").canonicalize().unwrap();
-    std::os::unix::fs::symlink(base, folder.join("bin/python")).unwrap();
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
 async fn a_broken_python_environment_is_not_the_strategys_fault() {
     let server = serve(provider()).await;
-    let place = place(&server);
-    let data = place.path("data").display().to_string();
-    let place = place.set("XDG_DATA_HOME", &data);
-    without_packages(&place);
+    let place = place(&server).with_python_without_packages();
     let run = place.run(&["generate", TEXT, "--json"]);
     let json = run.json();
     assert_eq!(
@@ -219,15 +206,4 @@ async fn where_the_kernel_cannot_isolate_nothing_is_run_unless_it_is_wished() {
     run(&["generate", TEXT, "--require-verified"]).fails(1, &["cannot isolate"]);
     let json = run(&["generate", TEXT, "--json", "--unsafe-no-sandbox"]).json();
     assert_eq!(json["verified"], true);
-}
-
-#[test]
-#[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
-fn setup_finds_what_is_there_and_names_what_it_needs() {
-    let place = Place::new();
-    place.run(&["python", "setup"]).fails(2, &["HOME or XDG_DATA_HOME"]);
-    let data = place.path("data").display().to_string();
-    let place = place.set("XDG_DATA_HOME", &data).set("PATH", "/nowhere");
-    place.run(&["python", "setup"]).fails(1, &["neither uv nor Python 3.11"]);
-    assert_eq!(std::fs::read_dir(place.path("data/keyrot")).unwrap().count(), 0, "a draft is left behind");
 }
