@@ -35,6 +35,8 @@ mod python;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod python_runner;
 mod report;
+#[cfg(all(feature = "verify", target_os = "linux"))]
+mod run_folder;
 mod runner;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandbox;

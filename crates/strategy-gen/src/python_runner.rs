@@ -13,13 +13,13 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use serde::Deserialize;
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use crate::backtest::Backtest;
 use crate::fault::{Fault, Reason, Stage};
 use crate::finding::{Finding, Rule};
 use crate::python::PythonEnvironment;
+use crate::run_folder::RunFolder;
 use crate::runner::{CannotRun, Run, Runner, Task};
 use crate::sandbox::{Ended, Isolation, Program, Sandbox};
 use crate::sandbox_seal;
@@ -164,8 +164,8 @@ impl Runner for PythonRunner {
 }
 
 /// A folder with all that the runner reads.
-fn prepare(task: &Task, seal: Option<&str>) -> io::Result<TempDir> {
-    let folder = tempfile::Builder::new().prefix("keyrot-run-").tempdir()?;
+fn prepare(task: &Task, seal: Option<&str>) -> io::Result<RunFolder> {
+    let folder = RunFolder::new()?;
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
     write("runner.py", RUNNER)?;
     write("strategy.py", &task.code)?;

@@ -1,9 +1,10 @@
 //! `keyrot generate` runs what it generates, and what it does where it cannot.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use gemini_sim::{Fault, FaultKind, SimServer};
-use keyrot_test_servers::tool;
+use keyrot_test_servers::{tool, wait_until};
 use serde_json::{Value, json};
 
 use crate::place::{Place, Run, provider, serve};
@@ -160,6 +161,35 @@ async fn a_broken_python_environment_is_not_the_strategys_fault() {
         "{run:?}"
     );
     place.run(&["generate", TEXT, "--require-verified"]).fails(1, &["`keyrot python setup --force`"]);
+}
+
+const NEVER_ENDS: &str = "from backtesting import Strategy\n\n\nclass Endless(Strategy):\n    def init(self):\n        \
+                          pass\n\n    def next(self):\n        while True:\n            pass\n";
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
+async fn what_a_killed_run_left_behind_is_removed_by_the_next() {
+    let server = serve(provider().fault(answer(NEVER_ENDS, 1))).await;
+    let place = place(&server).with_python();
+    let temporary = place.path("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let place = place.set("TMPDIR", &temporary.display().to_string());
+    let left = || {
+        let entries = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.filter(|name| name.to_string_lossy().starts_with("keyrot-run-")).collect::<Vec<_>>()
+    };
+    let mut killed = place.command(&["generate", TEXT]).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("it is run", Duration::from_secs(60), async || !left().is_empty()).await;
+    // Somebody else's run takes nothing away.
+    let before = left();
+    assert_eq!(place.run(&["generate", TEXT, "--require-verified"]).code, 0);
+    assert_eq!(left(), before);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(left(), before, "it could not clean up");
+    assert_eq!(place.run(&["generate", TEXT, "--require-verified"]).code, 0);
+    assert!(left().is_empty(), "{:?}", left());
 }
 
 /// Runs a program on a kernel without Landlock: that call does not exist for it.
