@@ -13,7 +13,7 @@ use crate::arguments::Options;
 use crate::failure::Failure;
 use crate::output;
 #[cfg(target_os = "linux")]
-use crate::python_setup;
+use crate::{delivery, python_setup, verify};
 
 #[derive(Debug, Args)]
 pub(crate) struct PythonArguments {
@@ -88,6 +88,11 @@ async fn whole(environment: PythonEnvironment, vars: &Vars) -> Result<Option<Pyt
 #[cfg(target_os = "linux")]
 async fn set_up(vars: &Vars) -> Result<PythonEnvironment, Failure> {
     let folder = folder(vars).ok_or_else(|| Failure::usage(NO_FOLDER))?;
+    // Before much is loaded for little use.
+    let isolation = async { verify::sandbox()?.check().await };
+    if let Err(why) = isolation.await {
+        output::warning(&format!("{why}, so that nothing will be verified here; {}", delivery::advice(&why)));
+    }
     python_setup::make(&folder, vars).await?;
     PythonEnvironment::at(&folder).map_err(|error| Failure::failed(error.to_string()))
 }

@@ -98,20 +98,25 @@ pub(crate) fn quietly(vars: &Vars) -> Pipeline {
     }
 }
 
+/// This program is its own launcher.
+#[cfg(target_os = "linux")]
+pub(crate) fn sandbox() -> Result<strategy_gen::Sandbox, CannotRun> {
+    let this = std::env::current_exe();
+    let this = this.map_err(|error| CannotRun::Broken(format!("this program has no name: {error}")))?;
+    Ok(strategy_gen::Sandbox::new([this]))
+}
+
 #[cfg(target_os = "linux")]
 fn run_by(
     pipeline: Pipeline,
     environment: strategy_gen::PythonEnvironment,
     without_sandbox: bool,
 ) -> Pipeline {
-    use strategy_gen::{Isolation, PythonRunner, Sandbox};
-    let this = match std::env::current_exe() {
-        Ok(this) => this,
-        Err(error) => {
-            return pipeline.without_runner(CannotRun::Broken(format!("this program has no name: {error}")));
-        }
+    use strategy_gen::{Isolation, PythonRunner};
+    let mut sandbox = match sandbox() {
+        Ok(sandbox) => sandbox,
+        Err(why) => return pipeline.without_runner(why),
     };
-    let mut sandbox = Sandbox::new([this]);
     if without_sandbox {
         sandbox.isolation = Isolation::None;
     }

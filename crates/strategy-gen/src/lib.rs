@@ -45,6 +45,8 @@ mod sandbox_arguments;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandbox_calls;
 #[cfg(all(feature = "verify", target_os = "linux"))]
+mod sandbox_check;
+#[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandbox_files;
 #[cfg(all(feature = "verify", target_os = "linux"))]
 mod sandbox_launch;

@@ -133,6 +133,7 @@ async fn what_setup_makes_verifies_a_strategy_also_where_uv_fails() {
     let place = place.with_python_without_packages();
     let run = place.run(&["python", "setup", "--json"]);
     assert_eq!(run.json()["made"], true);
+    assert!(!run.stderr.contains("cannot isolate"), "{run:?}");
     for told in
         ["is broken and is made anew", "error: no such index", "uv has failed; venv and pip are tried"]
     {

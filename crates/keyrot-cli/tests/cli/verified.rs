@@ -206,19 +206,21 @@ assert libc.prctl(22, 2, ctypes.create_string_buffer(program, len(program)), 0, 
 os.execv(sys.argv[1], sys.argv[1:])
 ";
 
+fn without_landlock(place: &Place, arguments: &[&str]) -> Run {
+    let keyrot = place.command(arguments);
+    let mut command = Command::new(tool("python"));
+    command.args(["-c", WITHOUT_LANDLOCK]).arg(keyrot.get_program()).args(arguments).env_clear();
+    command.envs(keyrot.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(place.folder()).output().unwrap().into()
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
 async fn where_the_kernel_cannot_isolate_nothing_is_run_unless_it_is_wished() {
     let server = serve(provider()).await;
     let place = place(&server).with_python();
-    let run = |arguments: &[&str]| -> Run {
-        let keyrot = place.command(arguments);
-        let mut command = Command::new(tool("python"));
-        command.args(["-c", WITHOUT_LANDLOCK]).arg(keyrot.get_program()).args(arguments).env_clear();
-        command.envs(keyrot.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(place.folder()).output().unwrap().into()
-    };
+    let run = |arguments: &[&str]| without_landlock(&place, arguments);
     let delivered = run(&["generate", TEXT, "--json"]);
     let json: Value = delivered.json();
     assert_eq!(
@@ -236,4 +238,13 @@ async fn where_the_kernel_cannot_isolate_nothing_is_run_unless_it_is_wished() {
     run(&["generate", TEXT, "--require-verified"]).fails(1, &["cannot isolate"]);
     let json = run(&["generate", TEXT, "--json", "--unsafe-no-sandbox"]).json();
     assert_eq!(json["verified"], true);
+
+    // Neither Python nor isolation: each step says what the next one needs.
+    let data = place.path("other").display().to_string();
+    let place = place.set("XDG_DATA_HOME", &data).set("PATH", "/nowhere");
+    let delivered = without_landlock(&place, &["generate", TEXT]);
+    assert_eq!((delivered.code, warnings(&delivered)), (0, 1), "{delivered:?}");
+    assert!(delivered.stderr.contains("run `keyrot python setup` once"), "{delivered:?}");
+    let setup = without_landlock(&place, &["python", "setup"]);
+    setup.fails(1, &["warning: this machine cannot isolate", "--unsafe-no-sandbox", "neither uv nor Python"]);
 }
