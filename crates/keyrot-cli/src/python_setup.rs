@@ -225,8 +225,8 @@ impl Installer {
                 command
             }
         };
-        // Wheels only: a source distribution would run its own code here.
-        command.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(requirements);
+        // Wheels only: a source distribution would run its own code here. The list is complete: nothing else is looked for.
+        command.args(["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r"]).arg(requirements);
         command
     }
 
