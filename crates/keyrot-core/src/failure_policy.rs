@@ -52,6 +52,9 @@ pub(crate) struct OwnBooks {
     all: Books,
     /// Calls that were granted here while the limiter was away.
     away: Books,
+    /// Requests and tokens that the limiter is being asked for. Its answer may be a grant, so they are spent until
+    /// it is known.
+    asked: Map<Arc<Group>, (u32, u64)>,
     lost: Option<Lost>,
 }
 
@@ -102,8 +105,7 @@ impl OwnBooks {
             note(&mut self.away, now, &grant.reservation)?;
         }
         for refusal in &mut reply.refused {
-            let whole = candidates[refusal.candidate].limits;
-            *refusal = self.soften(*refusal, now, whole, asks[refusal.ask].tokens);
+            *refusal = self.soften(*refusal, now, &candidates[refusal.candidate], asks[refusal.ask].tokens);
         }
         Ok(reply)
     }
@@ -124,8 +126,29 @@ impl OwnBooks {
             return None; // the limiter knows better who is under way
         }
         let refusal = Refusal { ask: 0, candidate: 0, not_before: denied.not_before, reason: denied.reason };
-        let Refusal { not_before, reason, .. } = self.soften(refusal, now, candidate.limits, ask.tokens);
+        let Refusal { not_before, reason, .. } = self.soften(refusal, now, candidate, ask.tokens);
         Some((not_before, reason))
+    }
+
+    /// The limiter is asked for a call of one of these groups.
+    pub(crate) fn note_asked(&mut self, groups: &[Arc<Group>], tokens: u64) {
+        for group in groups {
+            let (requests, all_tokens) = self.asked.entry(Arc::clone(group)).or_default();
+            *requests += 1;
+            *all_tokens += tokens;
+        }
+    }
+
+    /// It has answered, or nobody waits for its answer any more.
+    pub(crate) fn note_answered(&mut self, groups: &[Arc<Group>], tokens: u64) {
+        for group in groups {
+            let Some((requests, all_tokens)) = self.asked.get_mut(group) else { continue };
+            *requests -= 1;
+            *all_tokens -= tokens;
+            if *requests == 0 {
+                self.asked.remove(group);
+            }
+        }
     }
 
     /// The limiter has granted a call.
@@ -196,8 +219,18 @@ impl OwnBooks {
         self.lost = Some(Lost { at: now, held: self.all.groups.iter().map(held).collect() });
     }
 
-    /// What of each limit this process may spend.
+    /// What of each limit this process may spend beyond what it has asked for.
     fn part(&self, now: Millis, candidate: &Candidate, processes: u32) -> Limits {
+        let part = self.whole_part(now, candidate, processes);
+        let (requests, tokens) = self.asked.get(&candidate.group).copied().unwrap_or_default();
+        Limits::new(
+            part.rpm.map(|rpm| rpm.saturating_sub(requests)),
+            part.tpm.map(|tpm| tpm.saturating_sub(tokens)),
+            part.rpd.map(|rpd| rpd.saturating_sub(requests)),
+        )
+    }
+
+    fn whole_part(&self, now: Millis, candidate: &Candidate, processes: u32) -> Limits {
         let part = share(candidate.limits, processes);
         match self.lost.as_ref().filter(|lost| processes > 1 && lost.at + WINDOW > now) {
             Some(lost) => {
@@ -209,15 +242,28 @@ impl OwnBooks {
         }
     }
 
-    /// A part of a limit is not the limit: what is never possible in it is possible later.
-    fn soften(&self, refusal: Refusal, now: Millis, whole: Limits, tokens: u64) -> Refusal {
-        let reason = match refusal.reason {
-            Reason::LimitZero if !whole.forbids_everything() => Reason::MinuteRequests,
-            Reason::TooLarge if whole.tpm.is_none_or(|tpm| tokens <= tpm) => Reason::MinuteTokens,
-            _ => return refusal,
+    /// A part of a limit is not the limit: what is never possible in it is possible later. And what was asked for may
+    /// be refused, which makes room.
+    fn soften(&self, refusal: Refusal, now: Millis, candidate: &Candidate, tokens: u64) -> Refusal {
+        let whole = candidate.limits;
+        let softened = match refusal.reason {
+            Reason::LimitZero if !whole.forbids_everything() => Some(Reason::MinuteRequests),
+            Reason::TooLarge if whole.tpm.is_none_or(|tpm| tokens <= tpm) => Some(Reason::MinuteTokens),
+            _ => None,
         };
-        let first_minute = self.lost.as_ref().map(|lost| lost.at + WINDOW).filter(|ends| *ends > now);
-        Refusal { not_before: Some(first_minute.unwrap_or(now + TRY_AGAIN)), reason, ..refusal }
+        let soon = now + TRY_AGAIN;
+        let not_before = if softened.is_some() {
+            let first_minute = self.lost.as_ref().map(|lost| lost.at + WINDOW).filter(|ends| *ends > now);
+            Some(first_minute.unwrap_or(soon))
+        } else {
+            refusal.not_before
+        };
+        let latest = if self.asked.contains_key(&candidate.group) { soon } else { Millis::MAX };
+        Refusal {
+            not_before: not_before.map(|at| at.min(latest)),
+            reason: softened.unwrap_or(refusal.reason),
+            ..refusal
+        }
     }
 
     /// Something was granted here that the limiter does not know.

@@ -13,8 +13,8 @@ use crate::clock::Clock;
 use crate::failure_policy::{FailurePolicy, HERE, OwnBooks, Spends, THERE};
 use crate::key::KeyId;
 use crate::limit::{
-    Ask, Candidate, LimiterError, LimiterErrorKind, LimiterMode, Millis, RateLimiter, Refusal, Reserved,
-    SettleBatch, Settled, Snapshot,
+    Ask, Candidate, LimiterError, LimiterErrorKind, LimiterMode, Millis, RateLimiter, Reserved, SettleBatch,
+    Settled, Snapshot,
 };
 use crate::measured;
 use crate::outcome::Scope;
@@ -203,56 +203,22 @@ impl GuardedLimiter {
         })
     }
 
-    /// Leaves out whom this process has no part of any more, while only parts may be taken.
     async fn ask_there(
         &self,
         candidates: &[Candidate],
         asks: &[Ask],
         seen: u64,
     ) -> Result<Reserved, LimiterError> {
-        let now = self.now();
         let processes = self.processes.load(Ordering::Relaxed);
-        if processes == 1 || self.lock().sharing_until <= now || asks.is_empty() {
-            let reply = self.limiter.reserve(candidates, asks, seen).await?;
-            let mut state = self.lock();
-            for grant in &reply.grants {
-                state.own.note_grant(reply.now, &grant.reservation)?;
-            }
-            return Ok(reply);
+        if processes > 1 && self.lock().sharing_until > self.now() && !asks.is_empty() {
+            return self.ask_for_part(candidates, asks, seen, processes).await;
         }
-        let mut all = Reserved { now, generation: seen, ..Reserved::default() };
-        for (index, ask) in asks.iter().enumerate() {
-            let (mut offered, mut places, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-            for (place, candidate) in candidates.iter().enumerate() {
-                match self.lock().own.exceeds_share(now, candidate, ask, processes) {
-                    Some((not_before, reason)) => {
-                        refused.push(Refusal { ask: index, candidate: place, not_before, reason });
-                    }
-                    None => {
-                        offered.push(candidate.clone());
-                        places.push(place);
-                    }
-                }
-            }
-            let mut reply = self.limiter.reserve(&offered, &[*ask], seen).await?;
-            if !reply.changed.is_empty() {
-                return if all.grants.is_empty() { Ok(reply) } else { Ok(all) };
-            }
-            for grant in &mut reply.grants {
-                (grant.ask, grant.candidate) = (index, places[grant.candidate]);
-                self.lock().own.note_grant(reply.now, &grant.reservation)?;
-            }
-            refused.extend(reply.refused.into_iter().map(|refusal| Refusal {
-                ask: index,
-                candidate: places[refusal.candidate],
-                ..refusal
-            }));
-            refused.sort_by_key(|refusal| refusal.candidate);
-            (all.now, all.generation) = (reply.now, reply.generation);
-            all.grants.append(&mut reply.grants);
-            all.refused.append(&mut refused);
+        let reply = self.limiter.reserve(candidates, asks, seen).await?;
+        let mut state = self.lock();
+        for grant in &reply.grants {
+            state.own.note_grant(reply.now, &grant.reservation)?;
         }
-        Ok(all)
+        Ok(reply)
     }
 
     fn reserve_here(

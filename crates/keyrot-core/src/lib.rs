@@ -19,6 +19,7 @@ mod error;
 mod evidence;
 mod failure_policy;
 mod guarded;
+mod guarded_part;
 mod guarded_reports;
 mod guarded_return;
 mod health;

@@ -174,6 +174,52 @@ async fn shares_hold_the_limit_while_the_limiter_is_away_and_in_the_minute_after
     }
 }
 
+/// Redis is back for one of four processes, the others have not told theirs: its callers ask at the same time.
+#[tokio::test]
+async fn callers_who_ask_together_take_no_more_than_the_part_of_their_process() {
+    let server = Server::new(4);
+    let of = rpm(40);
+    let processes: Vec<_> = (1..=4).map(|me| server.guarded(FailurePolicy::Share, me)).collect();
+    let (mut seen, mut batches) = ([0_u64; 4], 0);
+    for (process, seen) in processes.iter().zip(&mut seen) {
+        take(1, process, &of, seen, &mut batches).await;
+    }
+    server.be_away(true);
+    for (process, seen) in processes.iter().zip(&mut seen) {
+        take(1, process, &of, seen, &mut batches).await;
+    }
+    server.advance(61_000);
+    for (process, seen) in processes.iter().zip(&mut seen) {
+        assert_eq!(take(8, process, &of, seen, &mut batches).await, 8);
+    }
+    server.be_away(false);
+    server.advance(500);
+    let process = &processes[0];
+    process.tend().await;
+    assert_eq!(process.mode().degraded, None);
+    server.answers_arrive(false);
+    {
+        let mut leaves = Box::pin(ask(process, &of, &mut seen[0]));
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(leaves.as_mut().poll(context)));
+        assert!(polled.await.is_pending());
+    }
+    let mut seen = [seen[0]; 3];
+    let [first, second, third] = &mut seen;
+    let (first, second, third, ()) =
+        tokio::join!(ask(process, &of, first), ask(process, &of, second), ask(process, &of, third), async {
+            server.answers_arrive(true);
+        },);
+    let (first, second, third) = (first.unwrap(), second.unwrap(), third.unwrap());
+    let granted = [&first, &second, &third].map(|reply| reply.grants.len());
+    assert_eq!(granted, [1, 1, 0], "8 of 10 were taken, and who has left takes nothing");
+    assert_eq!(third.refused[0].reason, Reason::MinuteRequests);
+    let again = third.refused[0].not_before.unwrap();
+    assert!(again <= third.now + 1_000, "the others might have been refused");
+    // now that it is known that they were not
+    let refused = ask(process, &of, &mut seen[2]).await.unwrap().refused;
+    assert!(refused[0].not_before.unwrap() > third.now + 50_000, "{refused:?}");
+}
+
 #[tokio::test]
 async fn a_limiter_that_has_lost_its_memory_is_told_before_anything_is_granted() {
     let server = Server::new(1);

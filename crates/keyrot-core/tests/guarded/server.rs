@@ -9,6 +9,7 @@ use keyrot_core::{
     Ask, Candidate, FailurePolicy, GuardedLimiter, KeyId, LimiterError, LimiterErrorKind, LocalLimiter,
     ManualClock, Millis, RateLimiter, Reserved, Scope, SettleBatch, Settled, Snapshot,
 };
+use tokio::sync::watch;
 
 /// 2026-01-05T12:00:00Z.
 pub(crate) const START: Millis = 1_767_614_400_000;
@@ -23,6 +24,8 @@ pub(crate) struct Server {
     away: Arc<AtomicBool>,
     /// What it does with what it is told.
     hears: Arc<Mutex<Hears>>,
+    /// Whether answers to questions are on their way, or held back.
+    answers: watch::Sender<bool>,
     processes: u32,
 }
 
@@ -46,6 +49,7 @@ impl Server {
             memory: Arc::new(AtomicU64::new(1)),
             away: Arc::default(),
             hears: Arc::new(Mutex::new(Hears::AndAnswers)),
+            answers: watch::Sender::new(true),
             processes,
         }
     }
@@ -61,6 +65,11 @@ impl Server {
 
     pub(crate) fn hears(&self, how: Hears) {
         *self.hears.lock().unwrap() = how;
+    }
+
+    /// A question is answered at once, but its answer arrives when this is true.
+    pub(crate) fn answers_arrive(&self, arrive: bool) {
+        self.answers.send_replace(arrive);
     }
 
     pub(crate) fn advance(&self, millis: u64) {
@@ -107,7 +116,9 @@ impl RateLimiter for Client {
         if known.is_err_and(|known| known != memory) {
             return Err(LimiterError::new(LimiterErrorKind::Forgot, "the server has lost its memory"));
         }
-        limiter.reserve(of, asks, seen).await
+        let answer = limiter.reserve(of, asks, seen).await;
+        let _ = self.server.answers.subscribe().wait_for(|arrive| *arrive).await;
+        answer
     }
 
     async fn settle(&self, batch: SettleBatch) -> Result<Settled, LimiterError> {
