@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use keyrot_test_servers::wait_until;
+use keyrot_test_servers::{tool, wait_until};
 
 use crate::place::{Place, Run, provider, serve};
 use crate::stopping::signal;
@@ -141,6 +142,32 @@ async fn what_setup_makes_verifies_a_strategy_also_where_uv_fails() {
     }
     assert_eq!(kept(&place), ["python", "python.lock"]);
     assert_eq!(place.run(&["python", "setup", "--json"]).json()["made"], false);
+    let text = "Buy when RSI < 30, sell when RSI > 70";
+    assert_eq!(place.run(&["generate", text, "--json", "--require-verified"]).json()["verified"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a package index: cargo xtask test"]
+async fn where_uv_is_installed_it_makes_the_environment() {
+    let server = serve(provider()).await;
+    let place = place("").set("GEMINI_API_KEY", "secret-of-single").at(&server);
+    fs::remove_file(place.path("bin/uv")).unwrap();
+    std::os::unix::fs::symlink(tool("uv"), place.path("bin/uv")).unwrap();
+    let python = tool("python").canonicalize().unwrap();
+    let path = [&*place.path("bin"), python.parent().unwrap(), Path::new("/usr/bin"), Path::new("/bin")];
+    let path = std::env::join_paths(path).unwrap().into_string().unwrap();
+    let mut place = place.set("PATH", &path);
+    // uv brings certificates of its own, which do not know a proxy that the machine trusts.
+    let certificates = "/etc/ssl/certs/ca-certificates.crt";
+    if Path::new(certificates).exists() {
+        place = place.set("SSL_CERT_FILE", certificates);
+    }
+    let run = place.run(&["python", "setup", "--json"]);
+    assert_eq!(run.json()["made"], true);
+    assert!(!run.stderr.contains("uv has failed"), "{run:?}");
+    let lib = fs::read_dir(place.path("data/keyrot/python/lib")).unwrap().next().unwrap().unwrap().path();
+    let installer = lib.join("site-packages/backtesting-0.6.6.dist-info/INSTALLER");
+    assert_eq!(fs::read_to_string(installer).unwrap().trim(), "uv");
     let text = "Buy when RSI < 30, sell when RSI > 70";
     assert_eq!(place.run(&["generate", text, "--json", "--require-verified"]).json()["verified"], true);
 }
