@@ -1,5 +1,8 @@
 //! Nothing gets out of the sandbox: what a strategy could try if it got past the gate, tried in plain Python, by
 //! whoever runs the tests and by an ordinary user, with name spaces and without.
+//!
+//! The trials are made by a copy of this test in a process of its own, which has a key in its environment and in its
+//! home: what is not there cannot be read by anybody.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,92 +12,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use keyrot_test_servers::{tool, wait_until};
-use strategy_gen::{CannotRun, Ended, Isolation, Program, Sandbox};
+use keyrot_test_servers::wait_until;
+use strategy_gen::{CannotRun, Isolation, Sandbox};
 use tempfile::TempDir;
 
-use crate::sandboxed::{COPY_OF_LAUNCHER, LAUNCHER, sandbox};
+use crate::sandboxed::{COPY_OF_LAUNCHER, LAUNCHER};
+use crate::trial::{PYTHON, Trial, python};
 
 /// The user `nobody`.
 const NOBODY: &str = "65534";
 
-/// Tells a copy of this test which interpreter to take.
-const PYTHON: &str = "STRATEGY_GEN_TEST_PYTHON";
-
-/// An interpreter that every user may execute.
-fn python() -> PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "how a copy of this test knows, which may not look itself")]
-    if let Some(known) = std::env::var_os(PYTHON) {
-        return known.into();
-    }
-    let own = tool("python").canonicalize().expect("it is there");
-    let system = Path::new("/usr/bin/python3").canonicalize();
-    let for_all = |path: &Path| {
-        path.ancestors().all(|part| part.metadata().is_ok_and(|part| part.permissions().mode() & 0o5 == 0o5))
-    };
-    [Some(own), system.ok()]
-        .into_iter()
-        .flatten()
-        .find(|python| for_all(python))
-        .expect("a Python that every user may execute: the one of the tools, or /usr/bin/python3")
-}
+/// A copy of this test has it as its key.
+const SENTINEL: &str = "sentinel-of-the-key";
 
 /// How long something may take that is about to happen.
 const SOON: Duration = Duration::from_secs(30);
-
-/// What is tried. The last line of the output is the answer: `stopped: ...`, or what was reached.
-struct Trial {
-    folder: TempDir,
-    sandbox: Sandbox,
-}
-
-impl Trial {
-    fn new(isolation: Isolation) -> Self {
-        let mut sandbox = sandbox();
-        sandbox.isolation = isolation;
-        sandbox.limits.cpu = Duration::from_secs(5);
-        Self { folder: TempDir::new().expect("a folder"), sandbox }
-    }
-
-    fn program(&self, script: &str) -> Program {
-        let python = python();
-        let folder = self.folder.path();
-        fs::write(folder.join("script.py"), script).expect("it can be written");
-        fs::create_dir_all(folder.join("scratch")).expect("it can be made");
-        let base = python.parent().and_then(Path::parent).expect("an installation");
-        Program {
-            program: python.clone(),
-            arguments: vec!["-I".to_owned(), "-B".to_owned(), folder.join("script.py").display().to_string()],
-            environment: Vec::new(),
-            read: vec![base.join("lib"), folder.to_owned()],
-            execute: vec![python],
-            scratch: folder.join("scratch"),
-        }
-    }
-
-    async fn run(&self, script: &str) -> Ended {
-        self.sandbox.run(&self.program(script)).await.expect("this machine can isolate")
-    }
-
-    /// What the script tells last.
-    async fn tells(&self, script: &str) -> String {
-        let ended = self.run(script).await;
-        let output = String::from_utf8_lossy(&ended.output).into_owned();
-        let last = output.lines().last().map(str::to_owned);
-        last.unwrap_or_else(|| panic!("{script}\n{:?}\n{}", ended.status, ended.complaint))
-    }
-
-    /// One attempt: an expression in Python that must raise an `OSError`, `MemoryError` or `ValueError`.
-    async fn stops(&self, imports: &str, attempt: &str) -> String {
-        let script = format!(
-            "import {imports}\ntry:\n    print('reached', ascii({attempt})[:300])\nexcept (OSError, MemoryError, ValueError) as \
-             error:\n    print('stopped:', type(error).__name__, error)\n"
-        );
-        let told = self.tells(&script).await;
-        assert!(told.starts_with("stopped: "), "{:?} {attempt}: {told}", self.sandbox.isolation);
-        told
-    }
-}
 
 async fn everything_is_stopped(isolation: Isolation) {
     let trial = Trial::new(isolation);
@@ -109,20 +41,25 @@ async fn everything_is_stopped(isolation: Isolation) {
     // The environment, its own and others'.
     assert_eq!(trial.tells("import os\nprint(sorted(os.environ))").await, "['LC_CTYPE']");
     let parent = std::process::id();
+    let own = fs::read_to_string("/proc/self/environ").expect("this process may");
+    assert!(own.contains(&format!("GEMINI_API_KEY={SENTINEL}")), "there is nothing to be read");
     for of in [parent.to_string(), "self".to_owned(), "1".to_owned()] {
         trial.stops("os", &format!("open('/proc/{of}/environ', 'rb').read()")).await;
     }
     trial.stops("os", "os.listdir('/proc')").await;
 
-    // Files: another folder, the system's, the user's home, what the sandbox's own files are beside.
+    // Files: the user's home, another folder, the system's, what the sandbox's own files are beside.
+    let home = std::env::home_dir().expect("there is one");
+    let at_home = home.join(".env");
+    assert!(fs::read_to_string(&at_home).expect("this process may").contains(SENTINEL));
     let elsewhere = TempDir::new().expect("a folder");
     let secret = elsewhere.path().join("keys.json");
     fs::write(&secret, "sentinel").expect("it can be written");
-    for path in [&secret, Path::new("/etc/passwd"), Path::new("/etc/hostname")] {
+    for path in [&at_home, &secret, Path::new("/etc/passwd"), Path::new("/etc/hostname")] {
         trial.stops("os", &format!("open({}).read()", quote(path))).await;
     }
     for folder in
-        [elsewhere.path(), Path::new("/"), Path::new("/home"), Path::new("/root"), Path::new("/etc")]
+        [&home, elsewhere.path(), Path::new("/"), Path::new("/home"), Path::new("/root"), Path::new("/etc")]
     {
         trial.stops("os", &format!("os.listdir({})", quote(folder))).await;
     }
@@ -301,7 +238,7 @@ async fn a_program_does_not_outlive_a_parent_that_is_killed() {
     }
     for isolation in ["full", "without"] {
         let mut parent = Command::new(std::env::current_exe().expect("it has a name"))
-            .args(["--exact", "escapes::a_program_does_not_outlive_a_parent_that_is_killed"])
+            .args(["--exact", OUTLIVES])
             .args(["--include-ignored", "--nocapture"])
             .env(TO_BE_KILLED, isolation)
             .stdout(std::process::Stdio::piped())
@@ -325,20 +262,11 @@ async fn all_of_it() {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs Python: cargo xtask test"]
-async fn escapes_are_stopped_for_whoever_runs_the_tests() {
-    all_of_it().await;
-}
-
-#[tokio::test]
-#[ignore = "needs Python: cargo xtask test"]
-async fn escapes_are_stopped_for_an_ordinary_user() {
-    if !rustix::process::geteuid().is_root() {
-        return all_of_it().await; // this is one
-    }
+/// Runs these tests in a copy of this program that has a key. `by` becomes the copy: a command that is given its name.
+fn in_a_copy(by: &[&str], tests: &[&str]) {
     let home = TempDir::new().expect("a folder");
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    fs::write(home.path().join(".env"), format!("GEMINI_API_KEY={SENTINEL}\n")).expect("it can be written");
     // What this was built into may be closed to other users.
     let copy = |program: &Path, name: &str| {
         let copy = home.path().join(name);
@@ -347,24 +275,55 @@ async fn escapes_are_stopped_for_an_ordinary_user() {
     };
     let this = copy(&std::env::current_exe().expect("it has a name"), "tests");
     let launcher = copy(Path::new(LAUNCHER), "launcher");
-    let output = Command::new("setpriv")
-        .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"])
+    let [by, more @ ..] = by else { panic!("a program") };
+    let output = Command::new(by)
+        .args(more)
         .arg(this)
-        .args([
-            "--exact",
-            "escapes::escapes_are_stopped_for_an_ordinary_user",
-            "--include-ignored",
-            "--nocapture",
-        ])
+        .args(tests)
+        .args(["--exact", "--include-ignored", "--nocapture"])
         .env("TMPDIR", home.path())
+        .env("HOME", home.path())
+        .env("GEMINI_API_KEY", SENTINEL)
         .env(COPY_OF_LAUNCHER, launcher)
         .env(PYTHON, python())
         .current_dir("/")
         .output()
-        .expect("setpriv is there");
+        .expect("it can be started");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(told.contains("1 passed"), "{told}");
+    assert!(told.contains(&format!("{} passed", tests.len())), "{told}");
+}
+
+fn is_a_copy() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "how a copy of this test knows what it is")]
+    std::env::var_os(PYTHON).is_some()
+}
+
+const BY_WHOEVER: &str = "escapes::escapes_are_stopped_for_whoever_runs_the_tests";
+const BY_ANYBODY: &str = "escapes::escapes_are_stopped_for_an_ordinary_user";
+const OUTLIVES: &str = "escapes::a_program_does_not_outlive_a_parent_that_is_killed";
+
+#[tokio::test]
+#[ignore = "needs Python: cargo xtask test"]
+async fn escapes_are_stopped_for_whoever_runs_the_tests() {
+    if is_a_copy() {
+        return all_of_it().await;
+    }
+    in_a_copy(&["/usr/bin/env"], &[BY_WHOEVER]);
+}
+
+#[tokio::test]
+#[ignore = "needs Python: cargo xtask test"]
+async fn escapes_are_stopped_for_an_ordinary_user() {
+    if is_a_copy() {
+        return all_of_it().await;
+    }
+    let tests = [BY_ANYBODY, OUTLIVES];
+    if rustix::process::geteuid().is_root() {
+        in_a_copy(&["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"], &tests);
+    } else {
+        in_a_copy(&["/usr/bin/env"], &tests);
+    }
 }
 
 #[tokio::test]

@@ -15,4 +15,6 @@ mod sandboxed;
 mod service;
 mod table;
 #[cfg(all(feature = "verify", target_os = "linux"))]
+mod trial;
+#[cfg(all(feature = "verify", target_os = "linux"))]
 mod verdicts;
