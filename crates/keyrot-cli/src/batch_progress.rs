@@ -1,9 +1,13 @@
 //! The bar of a batch: how many are done, how fast, which keys can be used, how long it still takes.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use keyrot::KeyPool;
+
+/// Characters of the bar itself.
+const WIDTH: usize = 30;
 
 /// Draws on a terminal only.
 pub(crate) struct BatchProgress {
@@ -14,13 +18,17 @@ pub(crate) struct BatchProgress {
 impl BatchProgress {
     pub(crate) fn start(items: usize, pool: &KeyPool) -> Self {
         let bar = ProgressBar::new(items as u64);
-        let template = "{spinner} {bar:30} {pos}/{len}  {per_sec}  {msg}  {eta} left";
+        // Only the message at the end is cut off where there is little room.
+        let template = "{spinner} {pos}/{len}  {rate}  {eta} left  {wide_msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            let rate = |state: &ProgressState, line: &mut dyn Write| {
+                let _ = write!(line, "{:.1}/s", state.per_sec()); // the bar takes all
+            };
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.enable_steady_tick(Duration::from_millis(200));
         let progress = Self { bar, pool: pool.clone() };
-        progress.show_keys();
+        progress.show();
         progress
     }
 
@@ -30,7 +38,7 @@ impl BatchProgress {
         if skipped {
             self.bar.reset_eta();
         }
-        self.show_keys();
+        self.show();
     }
 
     /// Prints to standard output without tearing the bar.
@@ -38,10 +46,13 @@ impl BatchProgress {
         self.bar.suspend(print)
     }
 
-    fn show_keys(&self) {
+    fn show(&self) {
         let health = self.pool.health();
         let usable = health.values().filter(|key| key.active && key.reason.is_none()).count();
-        self.bar.set_message(format!("{usable} of {} keys in use", health.len()));
+        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default().max(1));
+        let full = usize::try_from(done * WIDTH as u64 / all).unwrap_or_default().min(WIDTH);
+        let drawn = "\u{2588}".repeat(full) + &"\u{2591}".repeat(WIDTH - full);
+        self.bar.set_message(format!("{usable} of {} keys in use  {drawn}", health.len()));
     }
 }
 

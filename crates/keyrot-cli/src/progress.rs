@@ -18,7 +18,7 @@ impl ProgressLine {
 
     pub(crate) fn saying(text: &str) -> Self {
         let bar = ProgressBar::new_spinner(); // draws only on a terminal
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}  {wide_msg}") {
             bar.set_style(style);
         }
         bar.set_message(text.to_owned());
