@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use keyrot::strategy_gen::{GenerateError, GenerateOptions, Strategy};
+use serde_json::Value;
 
 use crate::arguments::{self, Options};
 use crate::failure::Failure;
@@ -30,6 +31,10 @@ pub(crate) struct AskArguments {
     /// A system instruction of your own, instead of what `keyrot prompt show` prints
     #[arg(long, value_name = "FILE")]
     prompt: Option<PathBuf>,
+    /// Most tokens of one reply, the model's thoughts included
+    #[arg(long, value_name = "N", default_value_t = GenerateOptions::default().max_output_tokens,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    max_output_tokens: u32,
     /// How long one strategy may take in all, waiting for a key included
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = arguments::duration)]
     deadline: Duration,
@@ -39,7 +44,10 @@ pub(crate) struct AskArguments {
 
 impl AskArguments {
     pub(crate) fn options(&self) -> Result<GenerateOptions, Failure> {
-        let mut options = GenerateOptions::default().deadline(self.deadline).repairs(self.repairs);
+        let mut options = GenerateOptions::default()
+            .deadline(self.deadline)
+            .repairs(self.repairs)
+            .max_output_tokens(self.max_output_tokens);
         options.model = self.model.as_deref().map(Into::into);
         options.fallback_models = self.fallback_model.iter().map(|model| model.as_str().into()).collect();
         options.tags = self.tag.iter().cloned().collect();
@@ -113,27 +121,27 @@ impl OneArguments {
         places: Places,
         options: &Options,
     ) -> Result<(), Failure> {
-        let best = match &generated {
-            Ok(strategy) => Some(strategy),
-            Err(GenerateError::Invalid { strategy, .. }) => Some(&**strategy),
-            Err(_) => None,
-        };
+        let best = generated.as_ref().map_or_else(GenerateError::best, Some);
         if let (Some((page, json)), Some(best)) = (places.report, best) {
             page.write(&strategy_gen::page(best, asked))?;
             json.write(&as_json(best)?)?;
         }
-        let kept = match (&generated, &self.out) {
-            (Err(GenerateError::Invalid { strategy, .. }), Some(out)) if !verify.allows_unverified() => {
-                Some(keep_rejected(strategy, out)?)
-            }
+        let kept = match (generated.as_ref().err().and_then(GenerateError::best), &self.out) {
+            (Some(best), Some(out)) if !verify.allows_unverified() => Some(keep_rejected(best, out)?),
             _ => None,
         };
-        let strategy = verify.choose(generated).map_err(|failure| match kept {
-            Some(path) => {
-                failure.adding(&format!("the best of them is in {}, its report beside it", path.display()))
+        let withheld = best.filter(|best| options.json && !best.verified).map(without_code).transpose()?;
+        let strategy = match (verify.choose(generated), withheld) {
+            (Ok(strategy), _) => strategy,
+            (Err(failure), withheld) => {
+                withheld.map_or(Ok(()), |withheld| output::print_json(&withheld))?;
+                return Err(match kept {
+                    Some(path) => failure
+                        .adding(&format!("the best of them is in {}, its report beside it", path.display())),
+                    None => failure,
+                });
             }
-            None => failure,
-        })?;
+        };
         for warning in &strategy.warnings {
             output::warning(warning);
         }
@@ -162,8 +170,18 @@ pub(crate) fn keep_rejected(strategy: &Strategy, wanted: &Path) -> Result<PathBu
 }
 
 fn as_json(strategy: &Strategy) -> Result<String, Failure> {
-    serde_json::to_string_pretty(strategy)
-        .map_err(|error| Failure::failed(format!("the report cannot be written as JSON: {error}")))
+    serde_json::to_string_pretty(strategy).map_err(|error| not_json(&error))
+}
+
+/// All that is known of a strategy that is withheld.
+fn without_code(strategy: &Strategy) -> Result<Value, Failure> {
+    let mut json = serde_json::to_value(strategy).map_err(|error| not_json(&error))?;
+    json["code"] = Value::Null;
+    Ok(json)
+}
+
+fn not_json(error: &serde_json::Error) -> Failure {
+    Failure::failed(format!("the report cannot be written as JSON: {error}"))
 }
 
 /// A text file that an argument names.

@@ -111,12 +111,11 @@ impl Batch {
             attempts,
             error: None,
         };
-        let kept = match (&generated, ask.verify.allows_unverified()) {
-            (Err(GenerateError::Invalid { strategy, .. }), false) => {
-                asking::keep_rejected(strategy, &self.place(item, "py")).map(drop)
-            }
-            _ => Ok(()),
-        };
+        let kept =
+            match (generated.as_ref().err().and_then(GenerateError::best), ask.verify.allows_unverified()) {
+                (Some(best), false) => asking::keep_rejected(best, &self.place(item, "py")).map(drop),
+                _ => Ok(()),
+            };
         let kept = kept.and_then(|()| self.keep(item, ask.verify.choose(generated)?));
         match kept {
             Ok(strategy) => Line {
@@ -150,7 +149,7 @@ pub(crate) async fn run(batch: Batch, ask: &AskArguments, options: &Options) -> 
     if let Some(why) = pipeline.not_run().filter(|_| ask.verify.wants_a_run()) {
         output::warning(&format!("nothing of it is verified: {why}; {}", crate::delivery::advice(why)));
     }
-    session::with_pool(opened, async |opened| {
+    let worked = session::with_pool(opened, async |opened| {
         let generator = opened.generator()?.pipeline(pipeline);
         let progress = BatchProgress::start(all, &opened.pool);
         let lines = batch.items.iter().map(async |item| match batch.earlier(item, ask) {
@@ -175,7 +174,14 @@ pub(crate) async fn run(batch: Batch, ask: &AskArguments, options: &Options) -> 
         }
         Ok(())
     })
-    .await?;
+    .await;
+    worked.map_err(|failure| {
+        if !failure.is_stopped() {
+            return failure;
+        }
+        let done = batch.items.iter().filter(|item| batch.earlier(item, ask).is_some()).count();
+        failure.adding(&format!("{done} of {all} are done; the same command goes on with the others"))
+    })?;
     match failed {
         0 => Ok(()),
         _ => Err(Failure::failed(format!(

@@ -23,20 +23,26 @@ pub(crate) fn choose(
             Some(CannotRun::NotAsked) | None => Ok(strategy),
             Some(why) => Ok(marked(strategy, cause(&why), format!("not verified: {why}; {}", advice(&why)))),
         },
-        // What has not passed the gate is no strategy.
-        Err(GenerateError::Invalid { fault, strategy, .. })
-            if allow_unverified && !strategy.class_name.is_empty() =>
-        {
-            let Fault { stage, message, .. } = fault.as_ref();
-            let why = format!("{}: {message}", stage.name());
-            Ok(marked(*strategy, &why, format!("not verified: {fault}")))
+        Err(error) => {
+            let Some((strategy, fault)) = rejected(&error) else { return Err(error.into()) };
+            if !allow_unverified {
+                let hint = "--allow-unverified delivers what has passed the gate all the same";
+                return Err(Failure::from(error).adding(hint));
+            }
+            let why = format!("{}: {}", fault.stage.name(), fault.message);
+            let warning = match &error {
+                GenerateError::Invalid { .. } => format!("not verified: {fault}"),
+                other => format!("not verified: {fault}\nnor corrected: {other}"),
+            };
+            Ok(marked(strategy.clone(), &why, warning))
         }
-        Err(error @ GenerateError::Invalid { .. }) => {
-            let hint = "--allow-unverified delivers what has passed the gate all the same";
-            Err(Failure::from(error).adding(hint))
-        }
-        Err(error) => Err(error.into()),
     }
+}
+
+/// What there is to deliver all the same, and what is wrong with it. What has not passed the gate is no strategy.
+fn rejected(error: &GenerateError) -> Option<(&Strategy, &Fault)> {
+    let best = error.best().filter(|best| !best.class_name.is_empty())?;
+    Some((best, best.report.fault.as_ref()?))
 }
 
 /// Without the places of this machine: the code may go elsewhere.

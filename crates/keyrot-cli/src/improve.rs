@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 use strategy_gen::Report;
 
 use crate::arguments::Options;
 use crate::asking::{self, AskArguments, OneArguments};
 use crate::failure::Failure;
+use crate::out_file::OutFile;
 use crate::progress::ProgressLine;
 use crate::{delivery, output, session};
 
@@ -61,17 +63,17 @@ pub(crate) async fn fix(arguments: FixArguments, options: &Options) -> Result<()
     let settings = session::settings(options)?;
     let pipeline = ask.verify.pipeline(settings.vars()).await?;
     let line = ProgressLine::saying("running it in the sandbox");
-    let Report { fault, not_run, .. } = pipeline.verify_code(&code).await;
+    let report = session::until_stopped(pipeline.verify_code(&code)).await?;
     drop(line);
-    let Some(fault) = fault else {
-        output::note(&match not_run {
+    let Some(fault) = report.fault else {
+        output::note(&match &report.not_run {
             Some(why) => format!(
                 "it passes the gate, and was not run: {why}; {}. Nothing was asked",
-                delivery::advice(&why)
+                delivery::advice(why)
             ),
             None => "it is verified as it is; nothing was asked".to_owned(),
         });
-        return unchanged(&code, places.into_code(), options);
+        return unchanged(&code, &report, places.into_code(), options);
     };
     output::note(&format!("found: {fault}"));
     let opened = settings.open().await?;
@@ -88,14 +90,17 @@ pub(crate) async fn fix(arguments: FixArguments, options: &Options) -> Result<()
 }
 
 /// The code as it was, without a model's name.
-fn unchanged(code: &str, out: Option<crate::out_file::OutFile>, options: &Options) -> Result<(), Failure> {
+fn unchanged(code: &str, report: &Report, out: Option<OutFile>, options: &Options) -> Result<(), Failure> {
     match out {
         Some(out) => out.write(code)?,
         None if !options.json => output::print(code)?,
         None => {}
     }
     if options.json {
-        output::print_json(&serde_json::json!({"code": code, "unchanged": true}))?;
+        let verified = report.verified;
+        output::print_json(
+            &json!({"code": code, "unchanged": true, "verified": verified, "report": report}),
+        )?;
     }
     Ok(())
 }

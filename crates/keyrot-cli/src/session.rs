@@ -63,12 +63,17 @@ pub(crate) async fn with_pool<T>(
     opened: Opened,
     work: impl AsyncFnOnce(&Opened) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let result = tokio::select! {
-        result = work(&opened) => result,
-        signal = stop_signal() => Err(Failure::stopped(signal)),
-    };
+    let result = until_stopped(work(&opened)).await;
     opened.close().await;
-    result
+    result?
+}
+
+/// Works until the work is done or a signal comes.
+pub(crate) async fn until_stopped<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::select! {
+        result = work => Ok(result),
+        signal = stop_signal() => Err(Failure::stopped(signal)),
+    }
 }
 
 /// The number of the signal that asks the program to end.

@@ -36,6 +36,8 @@ pub enum GenerateError {
         cause: CallCause,
         /// What was wrong with the reply before, if this was a repair.
         fault: Option<Box<Fault>>,
+        /// The reply before that came furthest, if this was a repair.
+        best: Option<Box<Strategy>>,
         /// What was spent.
         spent: Box<Spent>,
     },
@@ -46,6 +48,8 @@ pub enum GenerateError {
         blocked: Blocked,
         /// The model that said so.
         model: String,
+        /// The reply before that came furthest, if this was a repair.
+        best: Option<Box<Strategy>>,
         /// What was spent.
         spent: Box<Spent>,
     },
@@ -59,6 +63,8 @@ pub enum GenerateError {
         model: String,
         /// The limit.
         max_output_tokens: u32,
+        /// The reply before that came furthest, if this was a repair.
+        best: Option<Box<Strategy>>,
         /// What was spent.
         spent: Box<Spent>,
     },
@@ -69,6 +75,8 @@ pub enum GenerateError {
         reason: String,
         /// The model that gave up.
         model: String,
+        /// The reply before that came furthest, if this was a repair.
+        best: Option<Box<Strategy>>,
         /// What was spent.
         spent: Box<Spent>,
     },
@@ -96,6 +104,18 @@ impl GenerateError {
             | Self::Truncated { spent, .. }
             | Self::Unfinished { spent, .. }
             | Self::Invalid { spent, .. } => Some(spent),
+        }
+    }
+
+    /// The reply that came furthest, none of which was good enough; `None` if there was none.
+    pub fn best(&self) -> Option<&Strategy> {
+        match self {
+            Self::EmptyDescription | Self::BadOption { .. } => None,
+            Self::Call { best, .. }
+            | Self::Blocked { best, .. }
+            | Self::Truncated { best, .. }
+            | Self::Unfinished { best, .. } => best.as_deref(),
+            Self::Invalid { strategy, .. } => Some(strategy),
         }
     }
 

@@ -113,11 +113,16 @@ impl StrategyGenerator {
             let left = options.deadline.saturating_sub(elapsed);
             let mut with_round = |progress: Progress| on_progress(Progress { round, ..progress });
             let asked = self.model.ask(&prompt, options.key_request(&prompt, left), &mut with_round).await;
-            let mut reply = asked.map_err(|error| call_failed(error, last.take(), &mut spent))?;
+            let mut reply = match asked {
+                Ok(reply) => reply,
+                Err(error) => return Err(call_failed(error, last, best, spent)),
+            };
             spent.attempts.append(&mut reply.attempts);
             spent.usage.add(&reply.usage);
             elapsed += reply.elapsed;
-            ended_well(&reply, options, &mut spent)?;
+            if reply.finish != Finish::Complete {
+                return Err(ended_badly(&reply, options, best, spent));
+            }
             if self.pipeline.runs() {
                 with_round(Progress { testing: true, ..Progress::default() });
             }
@@ -142,14 +147,8 @@ impl StrategyGenerator {
             if (round > options.repairs || elapsed >= options.deadline)
                 && let Some((fault, strategy)) = best
             {
-                let Spent { attempts, usage } = (*spent).clone();
-                let strategy = Box::new(Strategy { attempts, usage, ..strategy });
-                return Err(GenerateError::Invalid {
-                    fault: Box::new(fault),
-                    strategy,
-                    replies: round,
-                    spent,
-                });
+                let (fault, strategy) = (Box::new(fault), after(strategy, &spent));
+                return Err(GenerateError::Invalid { fault, strategy, replies: round, spent });
             }
             last = Some(fault);
         }
@@ -200,24 +199,40 @@ impl StrategyGenerator {
     }
 }
 
-fn call_failed(mut error: CallError, fault: Option<Fault>, spent: &mut Box<Spent>) -> GenerateError {
+fn call_failed(
+    mut error: CallError,
+    fault: Option<Fault>,
+    best: Option<(Fault, Strategy)>,
+    mut spent: Box<Spent>,
+) -> GenerateError {
     spent.attempts.append(&mut error.attempts);
-    GenerateError::Call { cause: error.cause, fault: fault.map(Box::new), spent: std::mem::take(spent) }
+    let best = best.map(|(_, strategy)| after(strategy, &spent));
+    GenerateError::Call { cause: error.cause, fault: fault.map(Box::new), best, spent }
 }
 
 /// A reply that is blocked or cut off is never judged by its text.
-fn ended_well(reply: &Reply, options: &GenerateOptions, spent: &mut Box<Spent>) -> Result<(), GenerateError> {
+fn ended_badly(
+    reply: &Reply,
+    options: &GenerateOptions,
+    best: Option<(Fault, Strategy)>,
+    spent: Box<Spent>,
+) -> GenerateError {
     let model = reply.model.to_string();
-    let mut take = || std::mem::take(spent);
-    Err(match &reply.finish {
-        Finish::Complete => return Ok(()),
-        Finish::OutputLimit => {
+    let best = best.map(|(_, strategy)| after(strategy, &spent));
+    match &reply.finish {
+        Finish::Blocked(blocked) => GenerateError::Blocked { blocked: blocked.clone(), model, best, spent },
+        Finish::Other(reason) => GenerateError::Unfinished { reason: reason.clone(), model, best, spent },
+        Finish::OutputLimit | Finish::Complete => {
             let max_output_tokens = options.max_output_tokens;
-            GenerateError::Truncated { model, max_output_tokens, spent: take() }
+            GenerateError::Truncated { model, max_output_tokens, best, spent }
         }
-        Finish::Blocked(blocked) => GenerateError::Blocked { blocked: blocked.clone(), model, spent: take() },
-        Finish::Other(reason) => GenerateError::Unfinished { reason: reason.clone(), model, spent: take() },
-    })
+    }
+}
+
+/// The same with what all calls together have cost.
+fn after(strategy: Strategy, spent: &Spent) -> Box<Strategy> {
+    let Spent { attempts, usage } = spent.clone();
+    Box::new(Strategy { attempts, usage, ..strategy })
 }
 
 /// What one reply gave, with what that reply has cost.

@@ -246,6 +246,29 @@ async fn a_failed_call_keeps_every_attempt_and_why_it_was_made() {
 }
 
 #[tokio::test]
+async fn a_repair_that_cannot_be_had_takes_the_best_reply_not_away() {
+    let failed = || Err(CallError::new(vec![attempt("flash_03")], CallCause::Acquire(AcquireError::Closed)));
+    let ended = |finish| Ok(Reply { finish, ..reply(&fenced(GOOD)) });
+    for end in [
+        failed(),
+        ended(Finish::OutputLimit),
+        ended(Finish::Blocked(Blocked::Reply("SAFETY".to_owned()))),
+        ended(Finish::Other("LANGUAGE".to_owned())),
+    ] {
+        let wrong_name = fenced(&GOOD.replace("init", "start"));
+        let script = Script::of([Ok(reply(&wrong_name)), Ok(reply("no code")), end]);
+        let error = script.generator().generate("x", &options()).await.unwrap_err();
+        let best = error.best().expect("the first one");
+        assert_eq!(best.code, GOOD.replace("init", "start"), "{error}");
+        assert_eq!(best.report.fault.as_ref().unwrap().reason, Reason::Rule(Rule::MissingMethod));
+        assert_eq!(best.attempts, error.spent().unwrap().attempts);
+        assert_eq!((best.attempts.len(), best.usage), (3, error.spent().unwrap().usage));
+    }
+    let error = Script::of([failed()]).generator().generate("x", &options()).await.unwrap_err();
+    assert!(error.best().is_none());
+}
+
+#[tokio::test]
 async fn a_class_of_another_name_is_renamed_without_a_call() {
     let script = Script::of([Ok(reply(&fenced(GOOD)))]);
     let strategy = script.generator().generate("x", &options().class_name("Wanted")).await.unwrap();

@@ -71,6 +71,35 @@ async fn a_batch_that_is_killed_goes_on_where_it_was() {
     assert_eq!(with_status(&lines, "unverified"), BTreeSet::from(["rsi-1"]));
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_leaves_what_is_done_whole_and_says_how_to_go_on() {
+    let server = serve(provider().latency(Latency::Fixed { ms: 60 })).await;
+    let place = Place::new().set("GEMINI_API_KEY", "secret-of-single").at(&server);
+    place.write("items.jsonl", &items(40));
+    let stopped = place.start(&BATCH, "");
+    wait_until("some are done", SOON, async || done(&place).len() >= 8).await;
+    crate::stopping::signal(&stopped, "-INT");
+    let run = Run::from(stopped.wait_with_output().unwrap());
+    let before = done(&place);
+    assert!(before.len() < 40, "it was stopped too late to prove anything");
+    let says = format!("{} of 40 are done; the same command goes on", before.len());
+    run.fails(130, &["stopped", &says]);
+    let told = lines(&run);
+    assert!(with_status(&told, "unverified").iter().all(|id| before.contains(*id)), "{told:?}");
+    let folder = std::fs::read_dir(place.path("out")).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: BTreeSet<String> = folder.map(|name| name.into_string().unwrap()).collect();
+    let whole = before.iter().flat_map(|id| [format!("{id}.py"), format!("{id}.json")]);
+    let expected: BTreeSet<String> = whole.chain([".keyrot-batch.lock".to_owned()]).collect();
+    assert_eq!(names, expected, "each item has both of its files or none");
+
+    let again = place.run(&BATCH);
+    assert_eq!(again.code, 0, "{again:?}");
+    let lines = lines(&again);
+    assert_eq!(with_status(&lines, "skipped").len(), before.len());
+    assert_eq!(done(&place).len(), 40);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_is_told_makes_the_exit_code_1_and_is_tried_again() {
     let server = serve(provider().fault(Fault::new(FaultKind::SafetyBlock).times(1))).await;

@@ -13,6 +13,11 @@ async fn a_module_is_corrected_and_a_good_one_costs_no_call() {
     let run = place.run(&["fix", "good.py", "--no-verify"]);
     assert_eq!((run.code, run.stdout.as_str()), (0, GOOD), "{run:?}");
     assert!(run.stderr.contains("was not run"), "{run:?}");
+    let json = place.run(&["fix", "good.py", "--no-verify", "--json"]).json();
+    assert_eq!(
+        serde_json::json!([json["unchanged"], json["verified"], json["report"]["not_run"]["reason"]]),
+        serde_json::json!([true, false, "not-asked"])
+    );
     assert_eq!(server.attempts().len(), 0);
 
     place.write("bad.py", &GOOD.replace("def init(self):", "def init(self)"));

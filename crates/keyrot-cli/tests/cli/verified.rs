@@ -1,10 +1,9 @@
 //! `keyrot generate` runs what it generates, and what it does where it cannot.
 
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use gemini_sim::{Fault, FaultKind, SimServer};
-use keyrot_test_servers::{tool, wait_until};
+use keyrot_test_servers::tool;
 use serde_json::{Value, json};
 
 use crate::place::{Place, Run, provider, serve};
@@ -17,11 +16,16 @@ fn place(server: &SimServer) -> Place {
 }
 
 /// A module that the provider answers with, so many times.
-fn answer(code: &str, times: u64) -> Fault {
+pub(crate) fn answer(code: &str, times: u64) -> Fault {
+    ending(code, "STOP", times)
+}
+
+/// The same for another reason than that it is finished.
+fn ending(code: &str, finish: &str, times: u64) -> Fault {
     let event = json!({
         "candidates": [{
             "content": {"role": "model", "parts": [{"text": format!("```python\n{code}\n```\n")}]},
-            "finishReason": "STOP",
+            "finishReason": finish,
             "index": 0,
         }],
         "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 20, "totalTokenCount": 120},
@@ -85,6 +89,34 @@ async fn who_wants_only_verified_code_is_told_before_anything_is_spent() {
     assert_eq!(server.attempts().len(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_withheld_is_told_to_programs_without_its_code() {
+    let server = serve(provider().fault(answer(&NEVER_TRADES.replace("def next", "def after"), 2))).await;
+    let place = place(&server);
+    let arguments = ["generate", TEXT, "--no-verify", "--repairs", "1", "--json"];
+    let run = place.run(&arguments);
+    run.fails(1, &["in 2 replies: line 4, column 7"]);
+    assert!(!run.stderr.contains("--allow-unverified"), "it would deliver nothing either: {run:?}");
+    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(json!([json["code"], json["verified"]]), json!([null, false]));
+    let fault = &json["report"]["fault"];
+    assert_eq!(json!([fault["stage"], fault["reason"]]), json!(["gate", "missing-method"]));
+    let finding = &fault["findings"][0];
+    assert_eq!(json!([finding["rule"], finding["line"], finding["column"]]), json!(["missing-method", 4, 7]));
+    assert!(finding["hint"].as_str().unwrap().contains("next"), "{finding}");
+    assert_eq!(json["attempts"].as_array().unwrap().len(), 2);
+
+    // Nothing comes of the repair.
+    let once = answer(&NEVER_TRADES.replace("def next", "def after"), 1);
+    let server = serve(provider().fault(once).fault(ending(NEVER_TRADES, "SAFETY", 1))).await;
+    let place = self::place(&server);
+    let run = place.run(&[&arguments[..], &["--out", "s.py"]].concat());
+    run.fails(1, &["blocked its reply (SAFETY)", "the best of them is in s.rejected.py"]);
+    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(json["report"]["fault"]["reason"], "missing-method");
+    assert!(place.read("s.rejected.py").contains("def after") && !place.path("s.py").exists());
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
@@ -115,7 +147,7 @@ async fn with_python_it_is_run_and_the_report_says_what_it_showed() {
     assert_eq!(report["backtest"]["look_ahead"]["tried"], 16);
     assert_eq!(report["backtest"]["look_ahead"]["flagged"], 0);
     let statistics = report["backtest"]["statistics"].as_object().unwrap();
-    assert!(statistics.len() >= 33 && statistics["# Trades"].as_u64().unwrap() > 0, "{statistics:?}");
+    assert!(statistics.len() == 35 && statistics["# Trades"].as_u64().unwrap() > 0, "{statistics:?}");
 }
 
 #[cfg(target_os = "linux")]
@@ -140,6 +172,11 @@ async fn what_was_run_and_is_not_good_is_repaired_or_withheld() {
     assert_eq!((run.code, warnings(&run)), (0, 1), "{run:?}");
     assert!(run.stdout.starts_with(&format!("{MARK}judge: the strategy never trades")), "{run:?}");
     assert!(run.stderr.contains("warning: not verified: judge: "), "{run:?}");
+    let run = place.run(&["generate", TEXT, "--repairs", "0", "--json"]);
+    run.fails(1, &["--allow-unverified"]);
+    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(json!([json["code"], json["report"]["fault"]["reason"]]), json!([null, "no-trades"]));
+    assert_eq!(json["report"]["stages"].as_array().unwrap().len(), 5);
 }
 
 #[cfg(target_os = "linux")]
@@ -161,35 +198,6 @@ async fn a_broken_python_environment_is_not_the_strategys_fault() {
         "{run:?}"
     );
     place.run(&["generate", TEXT, "--require-verified"]).fails(1, &["`keyrot python setup --force`"]);
-}
-
-const NEVER_ENDS: &str = "from backtesting import Strategy\n\n\nclass Endless(Strategy):\n    def init(self):\n        \
-                          pass\n\n    def next(self):\n        while True:\n            pass\n";
-
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
-async fn what_a_killed_run_left_behind_is_removed_by_the_next() {
-    let server = serve(provider().fault(answer(NEVER_ENDS, 1))).await;
-    let place = place(&server).with_python();
-    let temporary = place.path("tmp");
-    std::fs::create_dir(&temporary).unwrap();
-    let place = place.set("TMPDIR", &temporary.display().to_string());
-    let left = || {
-        let entries = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name());
-        entries.filter(|name| name.to_string_lossy().starts_with("keyrot-run-")).collect::<Vec<_>>()
-    };
-    let mut killed = place.command(&["generate", TEXT]).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("it is run", Duration::from_secs(60), async || !left().is_empty()).await;
-    // Somebody else's run takes nothing away.
-    let before = left();
-    assert_eq!(place.run(&["generate", TEXT, "--require-verified"]).code, 0);
-    assert_eq!(left(), before);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    assert_eq!(left(), before, "it could not clean up");
-    assert_eq!(place.run(&["generate", TEXT, "--require-verified"]).code, 0);
-    assert!(left().is_empty(), "{:?}", left());
 }
 
 /// Runs a program on a kernel without Landlock: that call does not exist for it.
