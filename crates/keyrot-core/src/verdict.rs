@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cooldown::LONGEST_NAMED_DELAY;
+use crate::day::pacific_day_end;
 use crate::key::{KeyId, KeyMetadata, Limits};
 use crate::limit::{Group, Millis, Span, Verdict};
 use crate::outcome::{Blame, Effect, Outcome, Quota, Reason, Scope};
@@ -13,6 +14,9 @@ use crate::renewal::Reread;
 use crate::roster::Tick;
 use crate::slots::Spot;
 use crate::state::PoolState;
+
+/// So long after midnight a refusal for the day is not yet believed for the new one.
+const NEW_DAY: Millis = 20_000;
 
 /// What a failover loop does after an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +122,9 @@ impl PoolState {
             }
             Effect::Fail => judgement.next = Next::Stop,
             Effect::Cooldown => block(of_blame, cooldown_reason(outcome), named),
-            Effect::UntilPacificMidnight => block(call.group.scope(), Reason::DayQuota, Span::DayEnd),
+            Effect::UntilPacificMidnight => {
+                block(call.group.scope(), Reason::DayQuota, rest_of_the_day(call.since));
+            }
             Effect::NoQuota => block(call.group.scope(), Reason::NoQuota, Span::Named(LONGEST_NAMED_DELAY)),
             Effect::ProjectRejected => block(project, Reason::ProjectRejected, Span::Backoff),
             Effect::OutOfCredit => block(project, Reason::OutOfCredit, Span::Backoff),
@@ -206,6 +212,13 @@ impl PoolState {
         let model = request.model.clone();
         matches!(self.plan(&request, model.as_ref(), &tried, now, &mut rng), Plan::Chosen(_))
     }
+}
+
+/// How long a refusal for the day holds. That of a call from the first moments of a day may be of the day before: its
+/// books are closed a little later than ours, or our clock is fast. Taken at its word it would cost the whole new day.
+fn rest_of_the_day(leased: Millis) -> Span {
+    let is_new = pacific_day_end(leased.saturating_sub(NEW_DAY)) <= leased;
+    if is_new { Span::Named(Duration::from_millis(NEW_DAY)) } else { Span::DayEnd }
 }
 
 fn cooldown_reason(outcome: &Outcome) -> Reason {
