@@ -142,9 +142,11 @@ impl HostGuard {
         }
     }
 
-    /// A key was refused; `Some` with all keys refused alike if that makes the host suspect.
+    /// A key was refused; `Some` with all keys refused alike if that makes the host suspect. While it is, what made it so
+    /// stands, however long ago: each probe that is refused in the same words is one more of them.
     pub(crate) fn refusal(&mut self, key: &KeyId, detail: &str, now: Tick) -> Option<Vec<KeyId>> {
-        self.refused.retain(|(other, at, _)| other != key && *at + HOST_WINDOW > now);
+        let stands = self.gate.is_suspicious();
+        self.refused.retain(|(other, at, _)| other != key && (stands || *at + HOST_WINDOW > now));
         self.refused.push((key.clone(), now, detail.to_owned()));
         let alike: Vec<KeyId> = self
             .refused
@@ -207,6 +209,21 @@ mod tests {
         assert_eq!(host.gate.blocked(5), Some(30_004));
         host.success();
         assert_eq!(host.gate.blocked(5), None);
+    }
+
+    #[test]
+    fn each_probe_that_is_refused_alike_doubles_the_rest_of_the_host() {
+        let keys = ["a", "b", "c"].map(|name| KeyId::parse(name).unwrap());
+        let mut host = HostGuard::default();
+        let refused = keys.iter().filter(|key| host.refusal(key, "denied", 0).is_some()).count();
+        assert_eq!(refused, 1);
+        let mut now = 0;
+        for (probe, rest) in (0..).zip([30, 60, 120, 240, 480, 900, 900]) {
+            assert_eq!(host.gate.blocked(now), Some(now + rest * 1000), "after {probe} probes");
+            now += rest * 1000;
+            host.gate.pass(now + 60_000);
+            assert!(host.refusal(&keys[probe % 3], "denied", now).is_some(), "no key is held to blame");
+        }
     }
 
     #[test]
