@@ -195,6 +195,19 @@ impl Call {
     pub fn give_up<E>(self, error: AcquireError, last: Option<E>) -> RunError<E> {
         RunError { attempts: self.attempts, end: RunEnd::Acquire { error, last } }
     }
+    /// How long this try should wait for its reply to begin, if that is not as long as the call may take. While another
+    /// key could take over, a try that begins in the first half of the call's time has two thirds of what is left: a
+    /// server that never answers is then given up while there is time for an answer from somewhere else.
+    pub fn patience(&self, lease: &ActiveLease) -> Option<Duration> {
+        let left = self.remaining();
+        if left < self.request.deadline / 2 {
+            return None;
+        }
+        let mut tried = self.tried.clone();
+        tried.keys.push(lease.key_id().clone());
+        self.pool.is_ready(&self.request, &tried).then(|| left * 2 / 3)
+    }
+
 
     /// Ends the call with the error of its last attempt.
     pub fn fail<E>(self, error: E) -> RunError<E> {

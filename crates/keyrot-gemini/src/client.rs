@@ -66,6 +66,13 @@ impl Gemini {
         Self { deadline: Some(deadline), ..self.clone() }
     }
 
+    /// The same client, that waits no longer than this for a reply to begin.
+    pub(crate) fn patient_for(mut self, limit: Option<Duration>) -> Self {
+        let own = self.timeouts.first_byte;
+        self.timeouts.first_byte = limit.map_or(own, |limit| limit.min(own));
+        self
+    }
+
     /// `generateContent`: the whole answer at once. A blocked prompt and a cut answer are replies too: look at
     /// [`GenerateReply::finish`].
     pub async fn generate(

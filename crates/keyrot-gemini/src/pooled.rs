@@ -1,8 +1,6 @@
 //! The client with a pool of keys: each call takes the key that can serve it, moves on when that fails, and
 //! reports to the key that it used.
 
-use std::time::Duration;
-
 use keyrot_core::{ActiveLease, Call, Classify, Done, KeyPool, KeyRequest, RunError};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -52,7 +50,8 @@ impl PooledGemini {
         &self.client
     }
 
-    /// A whole answer. The deadline of `request` holds for everything, waiting for a key included.
+    /// A whole answer. The deadline of `request` holds for everything, waiting for a key included; while another key
+    /// could take over, a server that does not answer is given up after two thirds of it ([`Call::patience`]).
     ///
     /// # Errors
     /// The last error, or that no key can be had; with every attempt's cause.
@@ -70,7 +69,7 @@ impl PooledGemini {
                 Err(error) => return Err(call.give_up(error, last)),
             };
             let span = attempt_span("generate_content", &lease);
-            let client = self.client.within(call.remaining());
+            let client = self.client_for(&call, &lease);
             let sent = self.schemas.fit(body, lease.model());
             let attempt = client.generate(lease.secret(), lease.model(), &sent);
             match attempt.instrument(span.clone()).await {
@@ -108,7 +107,8 @@ impl PooledGemini {
             };
             let span = attempt_span("stream_generate_content", &lease);
             let sent = self.schemas.fit(body, lease.model());
-            match self.first_content(&lease, call.remaining(), &sent).instrument(span.clone()).await {
+            let client = self.client_for(&call, &lease);
+            match first_content(&client, &lease, &sent).instrument(span.clone()).await {
                 Ok(first) => {
                     lease.first_content(first.chunk.usage.settled()).await;
                     return Ok(PooledStream::new(call, lease, first, span));
@@ -135,17 +135,20 @@ impl PooledGemini {
         call.failed(lease, &error.outcome()).await || plainly
     }
 
-    /// Opens the stream and reads on until there is something to hand on.
-    async fn first_content(
-        &self,
-        lease: &ActiveLease,
-        remaining: Duration,
-        body: &GenerateRequest,
-    ) -> Result<First, GeminiError> {
-        let client = self.client.within(remaining);
-        let stream = client.stream(lease.secret(), lease.model(), body).await?;
-        First::of(stream).await
+    /// The client with the time that this try has.
+    fn client_for(&self, call: &Call, lease: &ActiveLease) -> Gemini {
+        self.client.within(call.remaining()).patient_for(call.patience(lease))
     }
+}
+
+/// Opens the stream and reads on until there is something to hand on.
+async fn first_content(
+    client: &Gemini,
+    lease: &ActiveLease,
+    body: &GenerateRequest,
+) -> Result<First, GeminiError> {
+    let stream = client.stream(lease.secret(), lease.model(), body).await?;
+    First::of(stream).await
 }
 
 /// One try of a call, with OpenTelemetry's names where it has them. Nothing of the prompt or the answer is in it.

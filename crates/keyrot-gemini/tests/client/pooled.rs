@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use keyrot_core::secrecy::SecretString;
-use keyrot_core::{Blame, Effect, KeyId, KeyMetadata, KeyPool, KeyRequest, KeySet, MemoryStore, RunEnd};
+use keyrot_core::{
+    Blame, Clock, Effect, KeyId, KeyMetadata, KeyPool, KeyRequest, KeySet, ManualClock, MemoryStore, RunEnd,
+    SystemClock,
+};
 use keyrot_gemini::{Finish, GeminiErrorKind, PooledGemini, StreamChunk};
 
 use crate::scripted::{Scripted, Step, begun, event, reply, streamed};
@@ -16,14 +19,20 @@ const OVERLOADED: &str =
 
 /// A pool of two keys in two projects: `first` is always tried before `second`.
 fn pooled(server: &Scripted) -> PooledGemini {
+    pooled_at(server, &["first", "second"], SystemClock)
+}
+
+/// Each key in a project of its own, tried in this order.
+fn pooled_at(server: &Scripted, names: &[&str], clock: impl Clock) -> PooledGemini {
     let secrets = MemoryStore::default();
     let mut keys = KeySet::default();
-    for (priority, name) in (0..).zip(["first", "second"]) {
+    for (priority, name) in (0..).zip(names) {
         let id = KeyId::parse(name).unwrap();
         secrets.put(&id, SecretString::from(format!("secret-of-{name}")));
         keys.upsert(KeyMetadata::new(id, "m").with_priority(priority)).unwrap();
     }
-    PooledGemini::new(KeyPool::builder(keys).secrets(secrets).seed(1).build(), client(&server.url()))
+    let pool = KeyPool::builder(keys).secrets(secrets).clock(clock).seed(1).build();
+    PooledGemini::new(pool, client(&server.url()))
 }
 
 fn invalid() -> Vec<Step> {
@@ -64,7 +73,7 @@ async fn the_callers_own_fault_costs_one_attempt_and_no_key() {
 #[tokio::test]
 async fn the_deadline_of_the_request_is_the_callers() {
     let mut server = Scripted::start([vec![Step::Hang]]).await;
-    let gemini = pooled(&server);
+    let gemini = pooled_at(&server, &["only"], SystemClock); // with nobody to take over it has all the time
     let request = KeyRequest::model("m").within(Duration::from_secs(5));
     let call = tokio::spawn({
         let gemini = gemini.clone();
@@ -77,6 +86,57 @@ async fn the_deadline_of_the_request_is_the_callers() {
     let RunEnd::Failed(error) = error.end else { panic!("{error}") };
     expect_error(&error, GeminiErrorKind::Timeout, Blame::Caller, Effect::Fail);
     assert!(gemini.pool().health().values().all(|key| !key.in_cooldown && key.error_count == 0));
+}
+
+/// Once the server has fallen silent so much time passes, for the pool and for the client.
+async fn silence(server: &mut Scripted, clock: &ManualClock, seconds: u64) {
+    server.silent().await;
+    clock.advance(Duration::from_secs(seconds));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_left_for_another_key_within_the_deadline() {
+    for streaming in [false, true] {
+        let answer = if streaming { streamed([event("hi", Some("STOP"))]) } else { reply("200 OK", "", OK) };
+        let mut server = Scripted::start([vec![Step::Hang], answer]).await;
+        let clock = ManualClock::default();
+        let gemini = pooled_at(&server, &["first", "second"], clock.clone());
+        let request = KeyRequest::model("m").within(Duration::from_secs(60));
+        let call = tokio::spawn(async move {
+            match streaming {
+                false => gemini.generate(&request, &hello()).await.unwrap().attempts,
+                true => {
+                    let mut stream = gemini.stream(&request, &hello()).await.unwrap();
+                    while stream.next().await.transpose().unwrap().is_some() {}
+                    stream.attempts()
+                }
+            }
+        });
+        silence(&mut server, &clock, 41).await;
+        let attempts = call.await.unwrap();
+        let told: Vec<_> = attempts.iter().map(|it| (it.key_id.as_str(), it.outcome.effect)).collect();
+        assert_eq!(told, [("first", Effect::Transient), ("second", Effect::Success)]);
+        assert_eq!(attempts[0].outcome.detail, "no answer within 40 s");
+    }
+}
+
+/// Who begins late is not cut short for a third one, that would have no time left to answer.
+#[tokio::test]
+async fn a_try_in_the_second_half_of_the_time_has_all_that_is_left() {
+    let mut server = Scripted::start([vec![Step::Hang], vec![Step::Hang]]).await;
+    let clock = ManualClock::default();
+    let gemini = pooled_at(&server, &["first", "second", "third"], clock.clone());
+    let request = KeyRequest::model("m").within(Duration::from_secs(60));
+    let call = tokio::spawn(async move { gemini.generate(&request, &hello()).await.unwrap_err() });
+    silence(&mut server, &clock, 41).await;
+    server.silent().await;
+    tokio::time::pause();
+    let error = call.await.unwrap();
+    let told: Vec<_> = error.attempts.iter().map(|it| it.outcome.detail.as_str()).collect();
+    assert_eq!(told, ["no answer within 40 s", "the caller's deadline passed after 19 s"]);
 }
 
 #[tokio::test]
