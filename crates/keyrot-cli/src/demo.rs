@@ -22,11 +22,12 @@ use crate::demo_screen::{self, Screen};
 use crate::demo_summary::{Summary, Tally};
 use crate::demo_verify::Verification;
 use crate::demo_watch::{KeyView, Watch};
+use crate::session;
 
 /// Shows keys rotate, fail and recover, on a simulated provider; needs no key and no network.
 ///
 /// What was generated is then run in the sandbox, if `keyrot python setup` was run.
-/// Exits with 0 if no caller saw a failure and every strategy is good, else with 1. Ctrl-C ends it with the summary so far.
+/// Exits with 0 if no caller saw a failure and every strategy is good, else with 1. Ctrl-C and SIGTERM end it with the summary so far.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArguments {
     /// How long strategies are asked for, in seconds.
@@ -100,11 +101,11 @@ struct Stage {
 }
 
 impl Stage {
-    /// Until all has been asked for and answered; true if Ctrl-C ended it before.
+    /// Until all has been asked for and answered; true if a signal ended it before.
     async fn play(&mut self, generator: StrategyGenerator, scene: Scene) -> Result<bool, Box<dyn Error>> {
         let (sender, mut finished) = mpsc::unbounded_channel();
         let load = tokio::spawn(demo_load::generate(generator, self.begun + scene.lasts, sender));
-        let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
+        let mut stop = std::pin::pin!(session::stop_signal());
         let mut next_look = self.begun;
         let interrupted = loop {
             tokio::select! {
@@ -113,10 +114,7 @@ impl Stage {
                     let line = self.tally.add(ended);
                     self.screen.generation(self.elapsed(), &line);
                 }
-                stopped = &mut stop => {
-                    stopped?;
-                    break true;
-                }
+                _ = &mut stop => break true,
                 () = SystemClock.sleep_until(next_look) => {
                     self.look().await?;
                     next_look = SystemClock.now() + LOOK;
@@ -128,7 +126,7 @@ impl Stage {
         Ok(interrupted)
     }
 
-    /// Runs what was generated; nothing and true if Ctrl-C ended it before.
+    /// Runs what was generated; nothing and true if a signal ended it before.
     async fn verify(&self) -> Result<(Option<Verification>, bool), Box<dyn Error>> {
         let mut show = |line: String| {
             self.screen.generation(self.elapsed(), &line);
@@ -136,10 +134,7 @@ impl Stage {
         };
         tokio::select! {
             verification = Verification::of(&self.tally.modules, &mut show) => Ok((Some(verification), false)),
-            stopped = tokio::signal::ctrl_c() => {
-                stopped?;
-                Ok((None, true))
-            }
+            _ = session::stop_signal() => Ok((None, true)),
         }
     }
 

@@ -55,7 +55,7 @@ impl Tally {
 pub(crate) struct Summary {
     version: u32,
     seconds: f64,
-    /// Ended by Ctrl-C; what was under way then is counted nowhere but in `sent`.
+    /// Ended by a signal; what was under way then is counted nowhere but in `sent`.
     interrupted: bool,
     strategies: usize,
     /// Generations that failed for their caller, in words.

@@ -121,7 +121,14 @@ fn with_python_every_strategy_is_verified() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_it_with_the_summary_so_far() {
+fn ctrl_c_and_sigterm_end_it_with_the_summary_so_far() {
+    for signal in ["-INT", "-TERM"] {
+        ended_by(signal);
+    }
+}
+
+#[cfg(unix)]
+fn ended_by(signal: &str) {
     let mut running = command(&["--seconds", "3600", "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -130,7 +137,7 @@ fn ctrl_c_ends_it_with_the_summary_so_far() {
     let mut progress = BufReader::new(running.stderr.take().unwrap()).lines();
     let third = progress.find(|line| line.as_ref().unwrap().contains("strategy 3: "));
     assert!(third.is_some());
-    let kill = Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+    let kill = Command::new("kill").args([signal, &running.id().to_string()]).status().unwrap();
     assert!(kill.success());
     let rest: Vec<String> = progress.map(Result::unwrap).collect();
     let output = running.wait_with_output().unwrap();
