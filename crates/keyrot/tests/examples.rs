@@ -96,6 +96,19 @@ async fn failover_goes_on_with_the_key_that_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn errors_say_why_a_generation_failed_and_how_the_keys_are() {
+    let place = place([Fault::new(FaultKind::KeyInvalid)]).await;
+    let env = ENV.replace("ENABLE_KEY_ROTATION=true", "ENABLE_KEY_ROTATION=false");
+    fs::write(place.folder.path().join(".env"), env).unwrap(); // the program asks for rotation itself
+    let said = place.run("errors");
+    assert!(said.contains("Generation failed: ") && said.contains("Key Status:\n"), "{said}");
+    for key in ["flash_01", "flash_02"] {
+        assert!(said.contains(&format!("{key}: 400 INVALID_ARGUMENT: API key not valid.")), "{said}");
+    }
+    assert!(said.contains("pro_01: no error"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn custom_store_reads_its_folder_and_says_what_is_missing() {
     let place = place([]).await;
     fs::create_dir(place.folder.path().join("secrets")).unwrap();
