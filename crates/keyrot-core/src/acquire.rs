@@ -24,13 +24,16 @@ impl KeyPool {
     /// # Errors
     /// [`AcquireError::Exhausted`] says when to try again.
     pub async fn acquire(&self, request: &KeyRequest) -> Result<KeyLease, AcquireError> {
-        match self.inner.waiters.line(request) {
-            Line::Empty => self.acquire_now(request, &Tried::default()).await,
-            line => match self.pass(request, line).await {
-                Some(lease) => Ok(lease),
-                None => Err(AcquireError::Exhausted(self.exhausted_now(request))),
-            },
-        }
+        let work = async {
+            match self.inner.waiters.line(request) {
+                Line::Empty => self.acquire_now(request, &Tried::default()).await,
+                line => match self.pass(request, line).await {
+                    Some(lease) => Ok(lease),
+                    None => Err(AcquireError::Exhausted(self.exhausted_now(request))),
+                },
+            }
+        };
+        self.observe(request).until(work).await
     }
 
     /// A key, waiting at most `within` for the earliest capacity; first come, first served.
@@ -43,7 +46,7 @@ impl KeyPool {
         within: Duration,
     ) -> Result<KeyLease, AcquireError> {
         let deadline = self.inner.clock.now() + within;
-        self.acquire_until(request, deadline, &Tried::default()).await
+        self.observe(request).until(self.acquire_until(request, deadline, &Tried::default())).await
     }
 
     pub(crate) async fn acquire_until(

@@ -9,6 +9,7 @@ use tokio::sync::Mutex as Gate;
 
 use crate::cached::SecretCache;
 use crate::key::KeyMetadata;
+use crate::measured::secret_read;
 use crate::secret_error::SecretError;
 
 /// A secret and how often it changed. `Debug` shows the version only.
@@ -92,6 +93,7 @@ impl Slot {
                 self.good_until = Some(began + ttl);
                 self.refresh_at = Some(began + ttl * 4 / 5);
                 let same = self.value.take_if(|held| held.secret.expose_secret() == secret.expose_secret());
+                secret_read(if same.is_some() { "same" } else { "new" });
                 let value = same.unwrap_or_else(|| {
                     self.version += 1;
                     let is_replacement = std::mem::replace(&mut self.had_value, true);
@@ -101,6 +103,7 @@ impl Slot {
                 Ok(value)
             }
             Err(error) => {
+                secret_read("failed");
                 if error.kind().ends_the_secret() {
                     self.value = None;
                 }

@@ -53,6 +53,9 @@ impl KeyPool {
     /// Makes a call with failover. `call` sends it with the lease's secret to the lease's model and
     /// returns its value with the usage that the provider counted.
     ///
+    /// The compiler cannot yet show that the future of an async closure which borrows is [`Send`]: to spawn such a call on
+    /// another thread, drive a [`Call`] yourself.
+    ///
     /// # Errors
     /// The last error of the call, or that no key can be had; with every attempt's cause.
     pub async fn run<T, E: Classify>(
@@ -106,7 +109,8 @@ impl Call {
     /// No key can be had in time.
     pub async fn next(&mut self) -> Result<ActiveLease, AcquireError> {
         loop {
-            let lease = self.acquire().await?;
+            let observed = self.pool.observe(&self.request);
+            let lease = observed.until(self.acquire()).await?;
             // A lease whose scope was blocked while it was made gives its quota back: plan again.
             if let Ok(active) = lease.begin() {
                 return Ok(active);
@@ -191,10 +195,6 @@ impl Call {
         self.deadline.saturating_duration_since(self.pool.inner.clock.now())
     }
 
-    /// Ends the call because no key can be had.
-    pub fn give_up<E>(self, error: AcquireError, last: Option<E>) -> RunError<E> {
-        RunError { attempts: self.attempts, end: RunEnd::Acquire { error, last } }
-    }
     /// How long this try should wait for its reply to begin, if that is not as long as the call may take. While another
     /// key could take over, a try that begins in the first half of the call's time has two thirds of what is left: a
     /// server that never answers is then given up while there is time for an answer from somewhere else.
@@ -208,6 +208,10 @@ impl Call {
         self.pool.is_ready(&self.request, &tried).then(|| left * 2 / 3)
     }
 
+    /// Ends the call because no key can be had.
+    pub fn give_up<E>(self, error: AcquireError, last: Option<E>) -> RunError<E> {
+        RunError { attempts: self.attempts, end: RunEnd::Acquire { error, last } }
+    }
 
     /// Ends the call with the error of its last attempt.
     pub fn fail<E>(self, error: E) -> RunError<E> {

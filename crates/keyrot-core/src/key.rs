@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::ConfigError;
+use crate::outcome::Quota;
 
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident) => {
@@ -128,6 +129,15 @@ impl Limits {
             }
         }
         Self { rpm: low(self.rpm, other.rpm), tpm: low(self.tpm, other.tpm), rpd: low(self.rpd, other.rpd) }
+    }
+
+    /// The limit of one window.
+    pub(crate) fn of(&self, quota: Quota) -> Option<u64> {
+        match quota {
+            Quota::RequestsPerDay => self.rpd.map(u64::from),
+            Quota::RequestsPerMinute => self.rpm.map(u64::from),
+            Quota::TokensPerMinute => self.tpm,
+        }
     }
 
     /// True if some limit is 0: nothing is ever sent there.

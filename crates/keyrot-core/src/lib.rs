@@ -37,6 +37,7 @@ mod local_limiter;
 mod map;
 mod measured;
 mod memory_store;
+mod observed;
 mod offer;
 mod outcome;
 mod pace;

@@ -1,7 +1,15 @@
 //! What is measured, for a program that installs a recorder of the facade `metrics`. Without the feature of that
 //! name nothing is. docs/observability.md has the names, which are part of the API.
 
+#[cfg(feature = "metrics")]
+use std::time::Instant;
+
+use crate::clock::Clock;
+use crate::key::ModelName;
 use crate::limit::LimiterMode;
+use crate::outcome::{Effect, Outcome};
+use crate::roster::Tick;
+use crate::state::PoolState;
 
 /// What holds at a limiter that many processes share: of its modes one is 1, the others are 0.
 pub(crate) fn limiter_mode(mode: &LimiterMode) {
@@ -20,4 +28,80 @@ pub(crate) fn limiter_outage(limiter: &'static str) {
     metrics::counter!("keyrot_limiter_outages_total", "limiter" => limiter).increment(1);
     #[cfg(not(feature = "metrics"))]
     let _ = limiter;
+}
+
+/// A call has ended.
+pub(crate) fn attempt(model: &ModelName, outcome: &Outcome) {
+    let scope = if outcome.effect == Effect::Success { "none" } else { outcome.blame.name() };
+    ended(model, outcome.effect.name(), scope);
+}
+
+/// Somebody dropped the lease of a call that he had sent.
+pub(crate) fn abandoned(model: &ModelName) {
+    ended(model, "abandoned", "none");
+}
+
+fn ended(model: &ModelName, outcome: &'static str, scope: &'static str) {
+    #[cfg(feature = "metrics")]
+    {
+        let model = model.as_str().to_owned();
+        metrics::counter!("keyrot_attempts_total", "model" => model, "outcome" => outcome, "scope" => scope)
+            .increment(1);
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = (model, outcome, scope);
+}
+
+/// Somebody has asked for a key and has not got it yet.
+pub(crate) struct Waiting {
+    #[cfg(feature = "metrics")]
+    since: Instant,
+}
+
+impl Waiting {
+    pub(crate) fn begin(clock: &dyn Clock) -> Self {
+        #[cfg(not(feature = "metrics"))]
+        let _ = clock;
+        Self {
+            #[cfg(feature = "metrics")]
+            since: clock.now(),
+        }
+    }
+
+    /// He has it, or it is known that there is none for him.
+    pub(crate) fn over(self, clock: &dyn Clock) {
+        #[cfg(feature = "metrics")]
+        metrics::histogram!("keyrot_wait_seconds")
+            .record(clock.now().saturating_duration_since(self.since).as_secs_f64());
+        #[cfg(not(feature = "metrics"))]
+        let _ = (self, clock);
+    }
+}
+
+/// How many of each kind of scope rest. Looks at all of them: for moments at which something has failed.
+pub(crate) fn blocked(state: &PoolState, now: Tick) {
+    #[cfg(feature = "metrics")]
+    {
+        let gates = state.models.iter().map(|model| &model.evidence.breaker);
+        let counts = [
+            ("host", usize::from(state.host.gate.blocked(now).is_some())),
+            ("key", state.keys.iter().filter(|slot| slot.block.until > now).count()),
+            ("model", gates.filter(|gate| gate.blocked(now).is_some()).count()),
+            ("project", state.projects.iter().filter(|slot| slot.block.until > now).count()),
+            ("project_model", state.groups.iter().filter(|slot| slot.block.until > now).count()),
+        ];
+        for (scope, count) in counts {
+            metrics::gauge!("keyrot_blocked", "scope" => scope).set(count as f64);
+        }
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = (state, now);
+}
+
+/// A secret was read from its store.
+pub(crate) fn secret_read(result: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("keyrot_secret_refresh_total", "result" => result).increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = result;
 }

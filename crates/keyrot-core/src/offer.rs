@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use crate::cached_slot::VersionedSecret;
 use crate::key::{KeyMetadata, Limits, ModelName};
 use crate::limit::{Ask, Candidate, Group, LimiterError, Reserved};
@@ -87,12 +89,13 @@ impl<'p> Offer<'p> {
     pub(crate) async fn reserve(&self, ask: Ask, seen: u64) -> Result<Reserved, LimiterError> {
         let (pick, _) = &self.first;
         let (limiter, first) = (&pick.pool.inner.limiter, pick.candidate());
+        let span = tracing::debug_span!("keyrot.reserve", candidates = 1 + self.others.len());
         if self.others.is_empty() {
-            return limiter.reserve(&[first], &[ask], seen).await;
+            return limiter.reserve(&[first], &[ask], seen).instrument(span).await;
         }
         let others = self.others.iter().map(|(pick, _)| pick.candidate());
         let candidates: Vec<_> = std::iter::once(first).chain(others).collect();
-        limiter.reserve(&candidates, &[ask], seen).await
+        limiter.reserve(&candidates, &[ask], seen).instrument(span).await
     }
 
     /// The group of a candidate, by its place in the question.

@@ -27,6 +27,21 @@ pub enum Blame {
     Service,
 }
 
+impl Blame {
+    /// Stable name, as in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Host => "host",
+            Self::Key => "key",
+            Self::Model => "model",
+            Self::Project => "project",
+            Self::ProjectModel => "project_model",
+            Self::Service => "service",
+        }
+    }
+}
+
 /// What the pool does about it. docs/failover.md has the arithmetic of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -14,7 +14,8 @@ use crate::key::{KeyId, KeyMetadata};
 use crate::keyset::KeySet;
 use crate::lease::Leased;
 use crate::limit::{LimiterError, RateLimiter, Reservation, Settlement};
-use crate::outcome::{Effect, Outcome, Scope};
+use crate::measured;
+use crate::outcome::{Effect, LearnedLimit, Outcome, Scope};
 use crate::plan::Tried;
 use crate::renewal::Reread;
 use crate::request::KeyRequest;
@@ -224,6 +225,7 @@ impl KeyPool {
             }
         }
         self.end_probe(leased);
+        measured::abandoned(&leased.group.model);
         self.queue(settlement, Some(Tally { abandoned: 1, ..leased.tally() }));
     }
 
@@ -286,8 +288,17 @@ impl KeyPool {
         });
         self.settle(settlement.into_iter().collect(), judgement.verdicts, tally).await;
         drop(probing);
+        measured::attempt(&leased.group.model, outcome);
+        if outcome.effect != Effect::Success {
+            self.measure_blocked();
+        }
         self.report_event(&leased, outcome);
         judgement.next
+    }
+
+    pub(crate) fn measure_blocked(&self) {
+        let now = self.tick();
+        measured::blocked(&self.lock().state, now);
     }
 
     fn report_event(&self, leased: &Leased, outcome: &Outcome) {
@@ -298,6 +309,18 @@ impl KeyPool {
                 effect = outcome.effect.name(),
                 detail = outcome.detail,
                 "keyrot.attempt failed"
+            );
+        }
+        if let Some(LearnedLimit { quota, value: Some(allowed) }) = outcome.learned
+            && let Some(stated) = leased.limits.of(quota).filter(|stated| allowed > *stated)
+        {
+            let (key_id, model) = (leased.key.key_id.as_str(), leased.group.model.as_str());
+            tracing::info!(
+                key_id,
+                model,
+                stated,
+                allowed,
+                "the provider allows more than keys.json and refuses all the same: others use this quota too"
             );
         }
     }

@@ -52,6 +52,7 @@ impl KeyPool {
         };
         a_few_at_a_time(self.inner.secrets.due(), renew).await;
         self.cure().await;
+        self.measure_blocked(); // what has come back meanwhile
     }
 
     /// Completes when a call could not wait for a secret that the store was slow to give:

@@ -3,6 +3,8 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use tracing::Instrument;
+
 use crate::counter::Tally;
 use crate::limit::{LimiterError, Millis, ScopeChange, SettleBatch, Settlement, Verdict};
 use crate::pool::{KeyPool, Shared};
@@ -73,7 +75,9 @@ impl KeyPool {
                 backoff: self.inner.backoff,
             }
         };
-        match self.inner.limiter.settle(batch).await {
+        let (settlements, verdicts) = (batch.settlements.len(), batch.verdicts.len());
+        let span = tracing::debug_span!("keyrot.settle", settlements, verdicts);
+        match self.inner.limiter.settle(batch).instrument(span).await {
             Ok(settled) => {
                 let wake = !settled.changed.is_empty() || !settled.freed.is_empty();
                 if wake {

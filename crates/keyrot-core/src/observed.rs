@@ -1,0 +1,55 @@
+//! Getting a key as it is seen from outside: its span, and how long it took.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+use crate::clock::Clock;
+use crate::error::AcquireError;
+use crate::key::ModelName;
+use crate::lease::KeyLease;
+use crate::measured::Waiting;
+use crate::pool::KeyPool;
+use crate::request::KeyRequest;
+
+/// Somebody asks for a key.
+pub(crate) struct Observed {
+    clock: Arc<dyn Clock>,
+    span: Span,
+    waiting: Waiting,
+}
+
+impl KeyPool {
+    pub(crate) fn observe(&self, request: &KeyRequest) -> Observed {
+        let clock = Arc::clone(&self.inner.clock);
+        let model = request.model.as_ref().map(ModelName::as_str);
+        let tokens = request.input_tokens;
+        Observed {
+            span: tracing::debug_span!(
+                "keyrot.acquire",
+                gen_ai.request.model = model,
+                tokens,
+                key_id = Empty
+            ),
+            waiting: Waiting::begin(&*clock),
+            clock,
+        }
+    }
+}
+
+impl Observed {
+    /// Until the key is there, or it is known that there is none for now.
+    pub(crate) async fn until(
+        self,
+        work: impl Future<Output = Result<KeyLease, AcquireError>>,
+    ) -> Result<KeyLease, AcquireError> {
+        let got = work.instrument(self.span.clone()).await;
+        if let Ok(lease) = &got {
+            self.span.record("key_id", lease.key_id().as_str());
+        }
+        self.waiting.over(&*self.clock);
+        got
+    }
+}
