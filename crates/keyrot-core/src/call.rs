@@ -195,9 +195,10 @@ impl Call {
         self.deadline.saturating_duration_since(self.pool.inner.clock.now())
     }
 
-    /// How long this try should wait for its reply to begin, if that is not as long as the call may take. While another
-    /// key could take over, a try that begins in the first half of the call's time has two thirds of what is left: a
-    /// server that never answers is then given up while there is time for an answer from somewhere else.
+    /// How long the try of a stream should wait for its first content, if that is not as long as the call may take. While
+    /// another key could take over, a try that begins in the first half of the call's time has two thirds of what is
+    /// left: a server that never answers is then given up while there is time for an answer from somewhere else. A
+    /// whole answer gives no sign of life before it is there, so it is not given up for being slow.
     pub fn patience(&self, lease: &ActiveLease) -> Option<Duration> {
         let left = self.remaining();
         if left < self.request.deadline / 2 {

@@ -50,8 +50,7 @@ impl PooledGemini {
         &self.client
     }
 
-    /// A whole answer. The deadline of `request` holds for everything, waiting for a key included; while another key
-    /// could take over, a server that does not answer is given up after two thirds of it ([`Call::patience`]).
+    /// A whole answer. The deadline of `request` holds for everything, waiting for a key included.
     ///
     /// # Errors
     /// The last error, or that no key can be had; with every attempt's cause.
@@ -69,7 +68,7 @@ impl PooledGemini {
                 Err(error) => return Err(call.give_up(error, last)),
             };
             let span = attempt_span("generate_content", &lease);
-            let client = self.client_for(&call, &lease);
+            let client = self.client.within(call.remaining());
             let sent = self.schemas.fit(body, lease.model());
             let attempt = client.generate(lease.secret(), lease.model(), &sent);
             match attempt.instrument(span.clone()).await {
@@ -89,7 +88,8 @@ impl PooledGemini {
     }
 
     /// An answer piece by piece. Moves from key to key until the first content has come, and returns then; what
-    /// breaks after that is an error in the stream, for a piece that was handed on cannot be taken back.
+    /// breaks after that is an error in the stream, for a piece that was handed on cannot be taken back. While another
+    /// key could take over, a server that does not answer is given up after two thirds of the time ([`Call::patience`]).
     ///
     /// # Errors
     /// As [`generate`](Self::generate), before the first content.
@@ -107,7 +107,7 @@ impl PooledGemini {
             };
             let span = attempt_span("stream_generate_content", &lease);
             let sent = self.schemas.fit(body, lease.model());
-            let client = self.client_for(&call, &lease);
+            let client = self.client.within(call.remaining()).patient_for(call.patience(&lease));
             match first_content(&client, &lease, &sent).instrument(span.clone()).await {
                 Ok(first) => {
                     lease.first_content(first.chunk.usage.settled()).await;
@@ -133,11 +133,6 @@ impl PooledGemini {
     ) -> bool {
         let plainly = self.schemas.was_refused(sent, lease.model(), error);
         call.failed(lease, &error.outcome()).await || plainly
-    }
-
-    /// The client with the time that this try has.
-    fn client_for(&self, call: &Call, lease: &ActiveLease) -> Gemini {
-        self.client.within(call.remaining()).patient_for(call.patience(lease))
     }
 }
 

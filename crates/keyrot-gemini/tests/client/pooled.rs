@@ -98,29 +98,35 @@ async fn silence(server: &mut Scripted, clock: &ManualClock, seconds: u64) {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_left_for_another_key_within_the_deadline() {
-    for streaming in [false, true] {
-        let answer = if streaming { streamed([event("hi", Some("STOP"))]) } else { reply("200 OK", "", OK) };
-        let mut server = Scripted::start([vec![Step::Hang], answer]).await;
-        let clock = ManualClock::default();
-        let gemini = pooled_at(&server, &["first", "second"], clock.clone());
-        let request = KeyRequest::model("m").within(Duration::from_secs(60));
-        let call = tokio::spawn(async move {
-            match streaming {
-                false => gemini.generate(&request, &hello()).await.unwrap().attempts,
-                true => {
-                    let mut stream = gemini.stream(&request, &hello()).await.unwrap();
-                    while stream.next().await.transpose().unwrap().is_some() {}
-                    stream.attempts()
-                }
-            }
-        });
-        silence(&mut server, &clock, 41).await;
-        let attempts = call.await.unwrap();
-        let told: Vec<_> = attempts.iter().map(|it| (it.key_id.as_str(), it.outcome.effect)).collect();
-        assert_eq!(told, [("first", Effect::Transient), ("second", Effect::Success)]);
-        assert_eq!(attempts[0].outcome.detail, "no answer within 40 s");
-    }
+async fn a_stream_that_never_begins_is_left_for_another_key_within_the_deadline() {
+    let mut server = Scripted::start([vec![Step::Hang], streamed([event("hi", Some("STOP"))])]).await;
+    let clock = ManualClock::default();
+    let gemini = pooled_at(&server, &["first", "second"], clock.clone());
+    let request = KeyRequest::model("m").within(Duration::from_secs(60));
+    let call = tokio::spawn(async move {
+        let mut stream = gemini.stream(&request, &hello()).await.unwrap();
+        while stream.next().await.transpose().unwrap().is_some() {}
+        stream.attempts()
+    });
+    silence(&mut server, &clock, 41).await;
+    let attempts = call.await.unwrap();
+    let told: Vec<_> = attempts.iter().map(|it| (it.key_id.as_str(), it.outcome.effect)).collect();
+    assert_eq!(told, [("first", Effect::Transient), ("second", Effect::Success)]);
+    assert_eq!(attempts[0].outcome.detail, "no answer within 40 s");
+}
+
+/// A whole answer gives no sign of life before it is there: nobody cuts a long one short.
+#[tokio::test]
+async fn a_whole_answer_has_all_the_time_of_its_call() {
+    let mut server = Scripted::start([vec![Step::Hang]]).await;
+    let clock = ManualClock::default();
+    let gemini = pooled_at(&server, &["first", "second"], clock.clone());
+    let request = KeyRequest::model("m").within(Duration::from_secs(60));
+    let call = tokio::spawn(async move { gemini.generate(&request, &hello()).await.unwrap_err() });
+    silence(&mut server, &clock, 61).await;
+    let error = call.await.unwrap();
+    let told: Vec<_> = error.attempts.iter().map(|it| it.outcome.detail.as_str()).collect();
+    assert_eq!(told, ["the caller's deadline passed after 60 s"]);
 }
 
 /// Who begins late is not cut short for a third one, that would have no time left to answer.
@@ -130,7 +136,7 @@ async fn a_try_in_the_second_half_of_the_time_has_all_that_is_left() {
     let clock = ManualClock::default();
     let gemini = pooled_at(&server, &["first", "second", "third"], clock.clone());
     let request = KeyRequest::model("m").within(Duration::from_secs(60));
-    let call = tokio::spawn(async move { gemini.generate(&request, &hello()).await.unwrap_err() });
+    let call = tokio::spawn(async move { gemini.stream(&request, &hello()).await.unwrap_err() });
     silence(&mut server, &clock, 41).await;
     server.silent().await;
     tokio::time::pause();
