@@ -97,8 +97,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// `NAME=VALUE`, for clap.
 pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("allowed: NAME=VALUE such as region=us-east".to_owned()),
-    }
+    pair(text).ok_or_else(|| "allowed: NAME=VALUE such as region=us-east".to_owned())
+}
+
+/// The same for an attribute of a class.
+pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
+    pair(text).ok_or_else(|| "allowed: NAME=VALUE such as period=14".to_owned())
+}
+
+fn pair(text: &str) -> Option<(String, String)> {
+    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty())?;
+    Some((name.to_owned(), value.to_owned()))
 }

@@ -63,7 +63,7 @@ pub(crate) struct OneArguments {
     #[arg(long, value_name = "CLASS")]
     name: Option<String>,
     /// A class attribute that the strategy must have, with its default; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = arguments::tag)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = arguments::parameter)]
     param: Vec<(String, String)>,
     /// Write the code to this file instead of stdout
     #[arg(long, value_name = "FILE")]
@@ -186,8 +186,19 @@ fn not_json(error: &serde_json::Error) -> Failure {
 
 /// A text file that an argument names.
 pub(crate) fn read(argument: &str, path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("{argument} {} cannot be read: {error}", path.display())))
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("{argument} {} cannot be read: {error}", path.display())))?;
+    // Some editors begin a file with a mark of its encoding.
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+}
+
+/// A module that is to be changed.
+pub(crate) fn module(path: &Path) -> Result<String, Failure> {
+    let code = read("the file", path)?;
+    match code.trim() {
+        "" => Err(Failure::usage(format!("the file {} is empty; generate writes a new one", path.display()))),
+        _ => Ok(code),
+    }
 }
 
 fn summary(strategy: &Strategy) -> String {

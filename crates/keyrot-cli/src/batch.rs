@@ -68,6 +68,9 @@ impl Batch {
         let cannot = |error: &dyn std::fmt::Display| {
             Failure::usage(format!("--out-dir {} cannot be used: {error}", folder.display()))
         };
+        if folder.is_file() {
+            return Err(cannot(&"it is a file; name a folder"));
+        }
         fs::create_dir_all(folder).map_err(|error| cannot(&error))?;
         let lock = File::create(folder.join(".keyrot-batch.lock")).map_err(|error| cannot(&error))?;
         match lock.try_lock() {

@@ -24,7 +24,7 @@ pub(crate) struct GenerateArguments {
     #[arg(long, value_name = "FILE", requires = "out_dir", conflicts_with_all = ["name", "param", "out", "report"])]
     batch: Option<PathBuf>,
     /// The folder for the strategies of --batch; what is there already is not done again
-    #[arg(long, value_name = "DIR", requires = "batch")]
+    #[arg(long, value_name = "DIR", requires = "batch", conflicts_with = "text")]
     out_dir: Option<PathBuf>,
     /// How many of --batch are under way at a time
     #[arg(long, value_name = "N", default_value = "4", requires = "batch")]

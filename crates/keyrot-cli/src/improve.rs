@@ -37,7 +37,7 @@ pub(crate) struct FixArguments {
 
 pub(crate) async fn improve(arguments: ImproveArguments, options: &Options) -> Result<(), Failure> {
     let ImproveArguments { file, wish, one, ask } = arguments;
-    let code = asking::read("the file", &file)?;
+    let code = asking::module(&file)?;
     let places = one.prepare()?;
     let mut wanted = ask.options()?;
     one.fill(&mut wanted);
@@ -56,7 +56,7 @@ pub(crate) async fn improve(arguments: ImproveArguments, options: &Options) -> R
 
 pub(crate) async fn fix(arguments: FixArguments, options: &Options) -> Result<(), Failure> {
     let FixArguments { file, one, ask } = arguments;
-    let code = asking::read("the file", &file)?;
+    let code = asking::module(&file)?;
     let places = one.prepare()?;
     let mut wanted = ask.options()?;
     one.fill(&mut wanted);

@@ -25,6 +25,7 @@ mod model;
 mod options;
 mod page;
 mod page_chart;
+mod page_statistics;
 mod pipeline;
 mod pooled;
 mod prices;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::page_chart::{Chart, Mark, MarkKind, number};
+use crate::page_statistics::statistics;
 use crate::report::Strategy;
 use crate::verification::Parameter;
 
@@ -60,7 +61,7 @@ fn section(heading: &str, body: &str) -> String {
 }
 
 /// Rows of name and value; both are text.
-fn table<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+pub(crate) fn table<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let rows: String = rows
         .into_iter()
         .map(|(name, value)| format!("<tr><th>{}</th><td>{}</td></tr>\n", escaped(name), escaped(&value)))
@@ -150,36 +151,6 @@ fn parameters(strategy: &Strategy) -> String {
     });
     let rows: String = rows.collect();
     if rows.is_empty() { rows } else { format!("<table>\n{rows}</table>") }
-}
-
-fn statistics(strategy: &Strategy) -> String {
-    let report = &strategy.report;
-    let Some(backtest) = &report.backtest else { return String::new() };
-    let about = [
-        ("Prices", report.data.clone()),
-        ("Money to begin with", report.cash.map(number)),
-        ("Commission", report.commission.map(|part| format!("{} %", 100.0 * part))),
-        (
-            "Runs on changed later prices",
-            Some(format!(
-                "{}, of which {} decided otherwise",
-                backtest.look_ahead.tried, backtest.look_ahead.flagged
-            )),
-        ),
-    ];
-    let about = about.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let numbers =
-        backtest.statistics.iter().filter(|(name, _)| !name.starts_with('_')).map(|(name, value)| {
-            let value = match value {
-                Value::Number(value) if value.is_f64() => value.as_f64().map_or_else(String::new, number),
-                Value::Number(value) => value.to_string(),
-                Value::String(text) => text.replace('T', " "),
-                _ => "-".to_owned(),
-            };
-            let value = if name.contains("Duration") { format!("{value} days") } else { value };
-            (name.as_str(), value)
-        });
-    table(about.chain(numbers))
 }
 
 fn stages(strategy: &Strategy) -> String {

@@ -10,6 +10,9 @@ use thiserror::Error;
 /// Fewer bars show nothing, and more take too long.
 const BARS: std::ops::RangeInclusive<usize> = 60..=50_000;
 
+/// Most that is shown of what is wrong.
+const SHOWN_CHARS: usize = 200;
+
 /// Names of the column with times, in lower case.
 const TIMES: [&str; 7] = ["date", "datetime", "index", "time", "timestamp", "gmt time", "open time"];
 
@@ -61,7 +64,9 @@ pub enum PricesError {
         found: String,
     },
     /// A price is missing or no number.
-    #[error("{name} line {line}: {column} is {found:?}; write a number, and leave out lines without one")]
+    #[error(
+        "{name} line {line}: {column} is {found:?}; write a number such as 1234.5, and leave out lines without one"
+    )]
     Number {
         /// The file.
         name: String,
@@ -137,7 +142,7 @@ impl Table {
             found: if head.iter().all(|field| field.is_empty()) {
                 "nothing".to_owned()
             } else {
-                head.join(", ")
+                shown(&head.join(", "))
             },
         })?;
         let mut table = Self { csv: columns.head(), bars: 0, highest: 0.0 };
@@ -155,7 +160,8 @@ impl Table {
             }
             let field = |at: usize| fields.get(at).map_or("", String::as_str);
             let found = field(columns.time).to_owned();
-            let time = time(&found).ok_or(PricesError::Time { name: name(), line, found: found.clone() })?;
+            let time =
+                time(&found).ok_or_else(|| PricesError::Time { name: name(), line, found: shown(&found) })?;
             match before {
                 Some(before) if before == time => {
                     return Err(PricesError::Duplicate { name: name(), line, found });
@@ -175,7 +181,7 @@ impl Table {
                     name: name(),
                     line,
                     column,
-                    found: found.to_owned(),
+                    found: shown(found),
                 })?;
                 let _ = write!(table.csv, ",{number}");
                 values.push(number);
@@ -223,6 +229,14 @@ impl Columns {
     fn head(&self) -> String {
         let names = self.values.iter().map(|(column, _)| format!(",{column}"));
         format!("Time{}\n", names.collect::<String>())
+    }
+}
+
+/// What there is, as far as it helps: a file that is no CSV may be one long line.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{} ...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 
@@ -334,8 +348,12 @@ mod tests {
             (but(3, "2024-01-03,2,3,1,2.5"), "line 5: 2024-01-03 is there twice"),
             (but(3, "2024-01-02,2,3,1,2.5"), "line 5: 2024-01-02 comes after 2024-01-03"),
             (format!("{head}\n2024-01-01,2,3,1,2.5\n"), "has 1 bars; allowed: 60 to 50000"),
+            ("[1,2,".repeat(100_000), "no column for the time (Date, Time or Timestamp); found [1, 2, "),
+            (but(3, &format!("{},2,3,1,2.5", "7".repeat(100_000))), "line 5: \"7777"),
+            (but(3, &format!("2024-01-04,{},3,1,2.5", "x".repeat(100_000))), "line 5: Open is \"xxxx"),
         ] {
             let error = read(&text).err().unwrap_or_else(|| panic!("accepted: {says}")).to_string();
+            assert!(error.len() < 500, "{error}");
             assert!(error.starts_with("mine.csv ") && error.contains(says), "{error}\n{says}");
         }
     }

@@ -148,6 +148,11 @@ fn a_batch_with_mistakes_is_refused_whole() {
         .run(&["generate", "text", "--batch", "items.jsonl", "--out-dir", "out"])
         .fails(2, &["cannot be used with"]);
     place.run(&["generate", "--out-dir", "out"]).fails(2, &["--batch"]);
+    place.run(&["generate", "text", "--out-dir", "out"]).fails(2, &["cannot be used with"]);
+    place.write("good.jsonl", "\u{feff}{\"text\": \"a\"}\r\n");
+    place
+        .run(&["generate", "--batch", "good.jsonl", "--out-dir", "items.jsonl"])
+        .fails(2, &["--out-dir items.jsonl cannot be used: it is a file; name a folder"]);
 }
 
 #[cfg(target_os = "linux")]

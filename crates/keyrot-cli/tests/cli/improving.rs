@@ -27,6 +27,10 @@ async fn a_module_is_corrected_and_a_good_one_costs_no_call() {
     assert_eq!(place.read("fixed.py").trim_end(), GOOD.trim_end());
     assert_eq!(server.attempts().len(), 1);
     place.run(&["fix", "none.py"]).fails(2, &["the file none.py cannot be read"]);
+    place.write("empty.py", "\n");
+    place.run(&["fix", "empty.py"]).fails(2, &["the file empty.py is empty"]);
+    place.run(&["improve", "empty.py", "sell short"]).fails(2, &["the file empty.py is empty"]);
+    assert_eq!(server.attempts().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,6 +66,11 @@ async fn the_page_opens_offline_without_a_request_or_an_error() {
     ] {
         assert!(page.contains(shown), "{shown} is missing");
     }
+    let at = |name: &str| page.find(&format!("<th>{name}</th>")).unwrap();
+    assert!(
+        at("Start") < at("Return [%]") && at("Return [%]") < at("Alpha [%]"),
+        "as the library orders them"
+    );
     assert!(
         page.matches("<svg").count() == 3 && page.contains("class=\"long\""),
         "three charts, with trades"
