@@ -6,6 +6,7 @@ use keyrot::secrecy::{ExposeSecret, SecretString};
 use keyrot::{KeyMetadata, KeySet, SecretError, SecretErrorKind, SecretStore, SecretWriter, Settings};
 
 use crate::check_report::{Finding, Level};
+use crate::secrets_value::can_be_sent;
 
 /// The secret of each active key, or why it cannot be had.
 #[derive(Debug)]
@@ -37,6 +38,13 @@ impl<'a> Secrets<'a> {
 
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let each = self.each.iter().map(|Read { key, locator, secret }| match secret {
+            Ok(secret) if !can_be_sent(secret.expose_secret()) => {
+                let text = format!(
+                    "its secret is not an API key, it holds white space or unusual characters: {locator}"
+                );
+                let fix = "store the key again, as one word, without what was copied along with it";
+                Finding::new(Level::Error, key.key_id.as_str(), text).fix(fix)
+            }
             Ok(_) => Finding::new(Level::Ok, key.key_id.as_str(), format!("its secret is there: {locator}")),
             Err(error) => {
                 let trouble = match error.kind() {

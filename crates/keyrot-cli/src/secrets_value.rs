@@ -42,6 +42,11 @@ fn piped(input: impl Read) -> io::Result<String> {
     Ok(text)
 }
 
+/// A header carries it. Anything else came along when the key was copied.
+pub(crate) fn can_be_sent(key: &str) -> bool {
+    key.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 fn checked(text: &str) -> Result<SecretString, Failure> {
     let text = text.trim();
     let problem = if text.is_empty() {
@@ -50,7 +55,7 @@ fn checked(text: &str) -> Result<SecretString, Failure> {
         "this is more than 64 KiB; an API key is one short line"
     } else if text.contains(char::is_whitespace) {
         "this holds white space; an API key is one word (it is not shown here)"
-    } else if !text.chars().all(|c| c.is_ascii_graphic()) {
+    } else if !can_be_sent(text) {
         "this holds a character that no API key has: allowed are the visible ones of ASCII (it is not shown here)"
     } else {
         return Ok(SecretString::from(text));

@@ -120,6 +120,19 @@ fn a_missing_secret_says_which_variable_to_set() {
 }
 
 #[test]
+fn a_secret_that_no_header_can_carry_is_an_error_and_not_shown() {
+    for value in ["'sentinel two'", "sentin\u{e9}l", "\"sentinel\\nsentinel\""] {
+        let variables =
+            format!("ENABLE_KEY_ROTATION=1\nGEMINI_KEY_flash_01={value}\nGEMINI_KEY_flash_02=fine\n");
+        let done = check(EXAMPLE, &variables, &[]);
+        let told = "✗ flash_01: its secret is not an API key, it holds white space or unusual characters: \
+                    env:GEMINI_KEY_flash_01\n  → store the key again, as one word";
+        assert!(done.code == 2 && done.stdout.contains(told), "{value}: {done:?}");
+        assert!(!done.stdout.contains("sentin"), "{}", done.stdout);
+    }
+}
+
+#[test]
 fn secrets_that_only_a_restart_can_replace_are_one_line() {
     let place = Place::rotating();
     let (one, two) =
