@@ -47,14 +47,26 @@ fn start_logging(environment: &Environment) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// So many warnings about a pool are told one by one: most are of keys, of which there may be thousands.
+const WARNINGS: usize = 20;
+
 /// Tells what there is to tell about a pool, once.
 pub(crate) fn tell_notices(opened: &Opened) {
+    let mut warnings = 0;
     for notice in &opened.notices {
         match notice {
             Notice::Info(text) => output::info(text),
-            Notice::Warning(text) => output::warning(text),
+            Notice::Warning(text) => {
+                warnings += 1;
+                if warnings <= WARNINGS {
+                    output::warning(text);
+                }
+            }
             _ => {}
         }
+    }
+    if warnings > WARNINGS {
+        output::warning(&format!("{} more like these; keyrot check tells all of them", warnings - WARNINGS));
     }
 }
 

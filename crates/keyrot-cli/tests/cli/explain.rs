@@ -43,6 +43,24 @@ fn no_secret_is_no_reason_not_to_explain() {
 }
 
 #[test]
+fn thousands_of_missing_secrets_are_not_thousands_of_lines() {
+    let entries: Vec<String> =
+        (1..=1000).map(|number| format!(r#"{{"key_id": "k{number}", "model_name": "m"}}"#)).collect();
+    let place = Place::new()
+        .file("keys.json", &format!(r#"{{"keys": [{}]}}"#, entries.join(",")))
+        .set("ENABLE_KEY_ROTATION", "true")
+        .set("GEMINI_KEY_k7", "secret-of-k7");
+    let run = place.run(&["explain", "--json"]);
+    assert_eq!(run.json()["selectable"], json!(["k7"]));
+    assert_eq!(run.stderr.matches("warning: key k").count(), 20, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("warning: 979 more like these; keyrot check tells all of them"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
 fn status_has_the_guides_fields_of_every_key() {
     let json = Place::rotating().run(&["status", "--json"]).json();
     assert_eq!(json["scope"], "process");
