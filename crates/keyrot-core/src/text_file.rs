@@ -59,7 +59,13 @@ fn lock(file: &Path) -> Result<File, ConfigError> {
     let path = beside(file, ".lock");
     let failed = |error: std::io::Error| ConfigError::file("lock", &path, &error);
     let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let lock = lock.map_err(failed)?;
+    let lock = lock.map_err(|error| match file.parent() {
+        Some(folder) if error.kind() == ErrorKind::NotFound => {
+            let (file, folder) = (file.display(), folder.display());
+            ConfigError::new(format!("{file} cannot be written: there is no folder {folder}"))
+        }
+        _ => failed(error),
+    })?;
     lock.lock().map_err(failed)?;
     Ok(lock)
 }

@@ -215,6 +215,15 @@ fn a_missing_file_says_how_to_make_one_and_a_deleted_one_is_written_again() {
 }
 
 #[test]
+fn a_folder_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nowhere/keys.json");
+    let error = KeySet::default().save(&path, SystemTime::UNIX_EPOCH).unwrap_err().to_string();
+    let told = format!("cannot be written: there is no folder {}", path.parent().unwrap().display());
+    assert!(error.ends_with(&told), "{error}");
+}
+
+#[test]
 fn a_load_error_begins_with_the_path() {
     let (_directory, path) = file(r#"{"keys": [{"key_id": "a"}]}"#);
     let error = KeySet::load(&path).unwrap_err().to_string();
