@@ -24,7 +24,7 @@ use crate::demo_verify::Verification;
 use crate::demo_watch::{KeyView, Watch};
 use crate::session;
 
-/// Shows keys rotate, fail and recover, on a simulated provider; needs no key and no network.
+/// Show keys rotate, fail and recover, on a simulated provider; needs no key and no network.
 ///
 /// What was generated is then run in the sandbox, if `keyrot python setup` was run.
 /// Exits with 0 if no caller saw a failure and every strategy is good, else with 1. Ctrl-C and SIGTERM end it with the summary so far.
