@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -22,15 +23,25 @@ const FEW: i64 = 256;
 /// How long a moment between two writers is looked for.
 const WITHIN: Duration = Duration::from_millis(500);
 
+/// Nothing is under way.
+const QUIET: u8 = 0;
+/// Nobody waits for it, unless the log has become too long.
+const UNDER_WAY: u8 = 1;
+/// The next commit begins the log anew. SQLite has the disk confirm that before it goes on.
+const FOLDED_IN: u8 = 2;
+
 pub(crate) struct Checkpoints {
     path: Arc<Path>,
     due: Option<SyncSender<()>>,
     commits: u32,
+    stage: Arc<AtomicU8>,
+    /// The transaction that is under way began after the log was folded in.
+    begins_log: bool,
 }
 
 impl Checkpoints {
     pub(crate) fn new(path: Arc<Path>) -> Self {
-        Self { path, due: None, commits: 0 }
+        Self { path, due: None, commits: 0, stage: Arc::default(), begins_log: false }
     }
 
     /// The log may have been left behind long.
@@ -41,33 +52,52 @@ impl Checkpoints {
         }
     }
 
+    /// Whether the next commit has to.
+    pub(crate) fn wait_for_disk(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == FOLDED_IN
+    }
+
+    pub(crate) fn are_under_way(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == UNDER_WAY
+    }
+
+    pub(crate) fn about_to_commit(&mut self) {
+        self.begins_log = self.stage.load(Ordering::Acquire) == FOLDED_IN;
+    }
+
     pub(crate) fn committed(&mut self) {
+        if self.begins_log {
+            let _ = self.stage.compare_exchange(FOLDED_IN, QUIET, Ordering::AcqRel, Ordering::Relaxed); // or it is folded in again
+        }
         self.commits += 1;
         if self.commits < EVERY {
             return;
         }
         self.commits = 0;
         if self.due.is_none() {
-            self.due = start(Arc::clone(&self.path));
+            self.due = start(Arc::clone(&self.path), Arc::clone(&self.stage));
         }
         if let Some(due) = &self.due {
+            self.stage.store(UNDER_WAY, Ordering::Release);
             let _ = due.try_send(()); // one that is under way will do
         }
     }
 }
 
 /// Ends with the sender. Without a thread the log grows, and is tried again.
-fn start(path: Arc<Path>) -> Option<SyncSender<()>> {
+fn start(path: Arc<Path>, stage: Arc<AtomicU8>) -> Option<SyncSender<()>> {
     let (sender, due) = sync_channel(1);
     let thread = std::thread::Builder::new().name("keyrot-sqlite-log".to_owned());
-    thread.spawn(move || run(&path, &due)).ok().map(|_| sender)
+    thread.spawn(move || run(&path, &due, &stage)).ok().map(|_| sender)
 }
 
-fn run(path: &Path, due: &Receiver<()>) {
+fn run(path: &Path, due: &Receiver<()>, stage: &AtomicU8) {
     while due.recv().is_ok() {
+        stage.store(UNDER_WAY, Ordering::Release);
         if let Err(error) = fold_in(path) {
             tracing::debug!(%error, path = %path.display(), "the log of a file of limits was not folded in");
         }
+        stage.store(FOLDED_IN, Ordering::Release);
     }
 }
 
@@ -89,4 +119,32 @@ fn fold_in(path: &Path) -> rusqlite::Result<()> {
         }
     }
     connection.query_one("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_commit_after_the_log_is_folded_in_waits_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut checkpoints = Checkpoints::new(folder.path().join("state.db").into());
+        for _ in 1..EVERY {
+            checkpoints.about_to_commit();
+            checkpoints.committed();
+            assert!(!checkpoints.are_under_way() && !checkpoints.wait_for_disk());
+        }
+        checkpoints.about_to_commit();
+        checkpoints.committed();
+        assert!(checkpoints.are_under_way() || checkpoints.wait_for_disk());
+        checkpoints.begins_log = false;
+        while checkpoints.are_under_way() {
+            std::thread::yield_now();
+        }
+        checkpoints.committed();
+        assert!(checkpoints.wait_for_disk(), "that one began before");
+        checkpoints.about_to_commit();
+        checkpoints.committed();
+        assert!(!checkpoints.wait_for_disk());
+    }
 }

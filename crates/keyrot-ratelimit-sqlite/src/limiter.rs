@@ -9,8 +9,9 @@ use keyrot_core::{
     Ask, Candidate, KeyId, LimiterError, LimiterErrorKind, LimiterMode, RateLimiter, Reserved, Scope,
     SettleBatch, Settled, Snapshot,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use crate::line::{Ended, Line};
 use crate::question::{Question, Reply};
 
 /// Groups of one question: a transaction stays short.
@@ -20,7 +21,7 @@ const CANDIDATES: usize = 16;
 /// Made by [`SqliteOptions::limiter`](crate::SqliteOptions::limiter).
 #[derive(Clone)]
 pub struct SqliteLimiter {
-    questions: mpsc::UnboundedSender<Question>,
+    line: Line,
     path: Arc<Path>,
 }
 
@@ -31,8 +32,8 @@ impl fmt::Debug for SqliteLimiter {
 }
 
 impl SqliteLimiter {
-    pub(crate) fn new(questions: mpsc::UnboundedSender<Question>, path: Arc<Path>) -> Self {
-        Self { questions, path }
+    pub(crate) fn new(line: Line, path: Arc<Path>) -> Self {
+        Self { line, path }
     }
 
     /// The file that holds the records.
@@ -42,7 +43,7 @@ impl SqliteLimiter {
 
     async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Question) -> Result<T, LimiterError> {
         let (reply, answer) = oneshot::channel();
-        self.questions.send(question(reply)).map_err(|_| self.ended())?;
+        self.line.put(question(reply)).await.map_err(|Ended| self.ended())?;
         answer.await.map_err(|_| self.ended())?
     }
 
@@ -56,7 +57,7 @@ impl SqliteLimiter {
 /// Somebody who waits for a grant. If he goes away just when it has come, it is given back.
 struct Waiting<'l> {
     answer: oneshot::Receiver<Result<Reserved, LimiterError>>,
-    questions: &'l mpsc::UnboundedSender<Question>,
+    line: &'l Line,
 }
 
 impl Drop for Waiting<'_> {
@@ -64,7 +65,7 @@ impl Drop for Waiting<'_> {
         self.answer.close(); // what comes later stays with the writer
         if let Ok(Ok(reserved)) = self.answer.try_recv() {
             let taken = reserved.grants.into_iter().map(|grant| grant.reservation).collect();
-            let _ = self.questions.send(Question::GiveBack(taken)); // without a writer its windows end by themselves
+            let _ = self.line.send(Question::GiveBack(taken)); // without a writer its windows end by themselves
         }
     }
 }
@@ -80,8 +81,8 @@ impl RateLimiter for SqliteLimiter {
         let (candidates, asks) = (candidates.to_vec(), asks.to_vec());
         let (reply, answer) = oneshot::channel();
         let question = Question::Reserve { candidates, asks, seen, reply };
-        self.questions.send(question).map_err(|_| self.ended())?;
-        let mut waiting = Waiting { answer, questions: &self.questions };
+        let mut waiting = Waiting { answer, line: &self.line };
+        self.line.put(question).await.map_err(|Ended| self.ended())?;
         (&mut waiting.answer).await.map_err(|_| self.ended())?
     }
 

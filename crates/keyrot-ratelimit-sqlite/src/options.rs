@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyrot_core::{Clock, ConfigError, SystemClock};
-use tokio::sync::mpsc;
 
 use crate::limiter::SqliteLimiter;
+use crate::line::Line;
 use crate::writer::Writer;
 
 /// Where the file is and how it is used. Nothing is opened before the limiter is asked something.
@@ -78,12 +78,12 @@ impl SqliteOptions {
     /// The system gives no thread.
     pub fn limiter(self) -> Result<SqliteLimiter, ConfigError> {
         let path: Arc<Path> = self.path.into();
-        let (sender, questions) = mpsc::unbounded_channel();
         let writer = Writer::new(Arc::clone(&path), self.pool, self.timeout, self.clock, self.tells_loss);
+        let (line, served) = Line::new(writer);
         std::thread::Builder::new()
             .name("keyrot-sqlite".to_owned())
-            .spawn(move || writer.run(questions))
+            .spawn(move || served.run())
             .map_err(|error| ConfigError::new(format!("no thread for {}: {error}", path.display())))?;
-        Ok(SqliteLimiter::new(sender, path))
+        Ok(SqliteLimiter::new(line, path))
     }
 }

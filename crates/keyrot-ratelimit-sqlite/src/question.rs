@@ -60,6 +60,18 @@ impl Question {
         }
     }
 
+    /// True if it is booked in no time, whatever the records hold.
+    pub(crate) fn is_short(&self) -> bool {
+        const FEW: usize = 16;
+        match self {
+            Self::Reserve { candidates, asks, .. } => candidates.len() * asks.len() <= FEW,
+            Self::Settle { batch, recalls: false, .. } => {
+                batch.settlements.len() + batch.verdicts.len() + batch.tallies.len() <= FEW
+            }
+            _ => false,
+        }
+    }
+
     /// True if whoever asked has gone, and nothing is lost if he gets no answer.
     pub(crate) fn is_idle(&self) -> bool {
         match self {

@@ -32,8 +32,7 @@ impl Turns {
         if free < GAP && lasts < TURN {
             return Duration::ZERO;
         }
-        let met = self.met.is_some_and(|met| now.saturating_duration_since(met) < KNOWN_FOR);
-        let gap = if met { GAP.saturating_sub(free) } else { Duration::ZERO };
+        let gap = if self.met_lately(now) { GAP.saturating_sub(free) } else { Duration::ZERO };
         self.began = Some(now + gap);
         gap
     }
@@ -41,6 +40,11 @@ impl Turns {
     /// After a transaction.
     pub(crate) fn end(&mut self, now: Instant) {
         self.ended = Some(now);
+    }
+
+    /// Whether there are others.
+    pub(crate) fn met_lately(&self, now: Instant) -> bool {
+        self.met.is_some_and(|met| now.saturating_duration_since(met) < KNOWN_FOR)
     }
 
     /// Somebody else has the lock.

@@ -1,12 +1,10 @@
-//! The thread that does all of a process's writing: takes what has arrived, books it in one
-//! transaction, then answers.
+//! Books the questions of a process, those that have come together in one transaction.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use keyrot_core::{Clock, LimiterError, LimiterErrorKind, Millis, Reservation};
-use tokio::sync::mpsc;
+use keyrot_core::{Clock, LimiterError, LimiterErrorKind, Millis};
 
 use crate::books::Books;
 use crate::checkpoints::Checkpoints;
@@ -15,9 +13,6 @@ use crate::patience::Patience;
 use crate::question::{Answer, Question};
 use crate::session::{Place, Session};
 use crate::turns::Turns;
-
-/// Questions of one transaction: other processes wait while it lasts.
-const AT_ONCE: usize = 256;
 
 pub(crate) struct Writer {
     path: Arc<Path>,
@@ -59,43 +54,34 @@ impl Writer {
         }
     }
 
-    /// Until nobody can ask any more.
-    pub(crate) fn run(mut self, mut questions: mpsc::UnboundedReceiver<Question>) {
-        let mut batch = Vec::with_capacity(AT_ONCE);
-        while questions.blocking_recv_many(&mut batch, AT_ONCE) > 0 {
-            let taken_for_nobody = self.serve(&mut batch);
-            if !taken_for_nobody.is_empty() {
-                batch.push(Question::GiveBack(taken_for_nobody));
-                self.serve(&mut batch);
+    /// What each of them is told.
+    pub(crate) fn book(&mut self, batch: &[Question]) -> Vec<Result<Answer, LimiterError>> {
+        match self.transaction(batch) {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            // what is wrong with one of them is not told to the others
+            Err(error) if error.kind() != LimiterErrorKind::Unavailable && batch.len() > 1 => {
+                batch.iter().flat_map(|question| self.book(std::slice::from_ref(question))).collect()
             }
+            Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
-    /// Answers all of them; returns what was taken for those who have gone meanwhile.
-    fn serve(&mut self, batch: &mut Vec<Question>) -> Vec<Reservation> {
-        batch.retain(|question| !question.is_idle());
-        let mut taken_for_nobody = Vec::new();
-        match self.transaction(batch) {
-            Ok(answers) => {
-                for (question, answer) in batch.drain(..).zip(answers) {
-                    taken_for_nobody.append(&mut question.tell(Ok(answer)));
-                }
-            }
-            // what is wrong with one of them is not told to the others
-            Err(error) if error.kind() != LimiterErrorKind::Unavailable && batch.len() > 1 => {
-                for question in batch.drain(..) {
-                    let answers = self.transaction(std::slice::from_ref(&question));
-                    let answer = answers.map(|mut answers| answers.pop().unwrap_or(Answer::Done));
-                    taken_for_nobody.append(&mut question.tell(answer));
-                }
-            }
-            Err(error) => {
-                for question in batch.drain(..) {
-                    question.tell(Err(error.clone()));
-                }
-            }
+    /// What it is told; `None` if anybody or anything has to be waited for: another process, the disk.
+    pub(crate) fn book_at_once(&mut self, question: &Question) -> Option<Result<Answer, LimiterError>> {
+        let is_open = self.session.as_ref().is_some_and(|session| session.is_in_place(&self.path));
+        if !is_open || self.turns.met_lately(self.clock.now()) || self.checkpoints.wait_for_disk() {
+            return None;
         }
-        taken_for_nobody
+        let session = self.session.take()?;
+        match self.try_book(session, std::slice::from_ref(question)) {
+            Ok(mut answers) => answers.pop().map(Ok),
+            Err(error) if is_busy(&error) => {
+                self.meet();
+                None
+            }
+            Err(error) if is_damage(&error) => None,
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// All of them, or an error and none.
@@ -109,7 +95,7 @@ impl Writer {
         self.let_others_write();
         loop {
             match self.try_transaction(batch, suspect, &mut patience) {
-                Err(error) if is_busy(&error) && patience.pause() => self.turns.meet(self.clock.now()),
+                Err(error) if is_busy(&error) && patience.pause() => self.meet(),
                 Err(error) if is_damage(&error) && !suspect => {
                     self.session = None;
                     suspect = true;
@@ -129,8 +115,13 @@ impl Writer {
             Some(session) => session,
             None => self.open(suspect, patience)?,
         };
+        self.try_book(session, batch)
+    }
+
+    fn try_book(&mut self, session: Session, batch: &[Question]) -> Result<Vec<Answer>, LimiterError> {
+        self.checkpoints.about_to_commit();
         let writes = batch.iter().any(Question::writes);
-        let done = self.book(&session, batch, writes);
+        let done = self.book_in(&session, batch, writes);
         let is_sound = match &done {
             Ok(_) => true,
             Err(error) => (is_busy(error) || !is_of_file(error)) && session.roll_back().is_ok(),
@@ -141,6 +132,13 @@ impl Writer {
             self.turns.end(self.clock.now());
         }
         done
+    }
+
+    /// Somebody else has the lock: another process, unless it is our own log that is folded in.
+    fn meet(&mut self) {
+        if !self.checkpoints.are_under_way() {
+            self.turns.meet(self.clock.now());
+        }
     }
 
     fn let_others_write(&mut self) {
@@ -171,7 +169,7 @@ impl Writer {
         Ok(session)
     }
 
-    fn book(
+    fn book_in(
         &mut self,
         session: &Session,
         batch: &[Question],

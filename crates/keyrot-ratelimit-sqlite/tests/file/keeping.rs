@@ -105,11 +105,14 @@ async fn a_call_that_nobody_waits_for_any_more_is_given_back() {
     limiter.settle(batch(1, vec![taken], Vec::new())).await.unwrap();
     let (mut received, mut left) = (1, 0);
     for _ in 0..200 {
-        let mut waiting = Box::pin(reserve(&limiter, &of));
-        let begun = std::future::poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await;
-        match begun {
-            Poll::Ready(reserved) => received += reserved.unwrap().grants.len() as u32,
-            Poll::Pending => left += 1,
+        // two who ask together ask the writer's thread
+        let mut both = [(); 2].map(|()| Box::pin(reserve(&limiter, &of)));
+        for waiting in &mut both {
+            let begun = std::future::poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await;
+            match begun {
+                Poll::Ready(reserved) => received += reserved.unwrap().grants.len() as u32,
+                Poll::Pending => left += 1,
+            }
         }
     }
     // what was granted in vain is given back at the latest behind the answer to one question more
