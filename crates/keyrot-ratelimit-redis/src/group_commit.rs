@@ -2,7 +2,8 @@
 //!
 //! Who comes alone is served at once, without a detour. Under load one round trip carries as many
 //! questions as have come during the one before it, so the server is asked no more often when more is
-//! asked of it. Nothing waits for a timer.
+//! asked of it. Nothing waits for a timer. While answers are handed out the server is at the next call
+//! already.
 //!
 //! Nobody waits longer than he would have by himself, in line and in the call together. One timer, of
 //! the one who has waited longest, serves for all: a timer for each costs as much as his share of the
@@ -11,31 +12,15 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use keyrot_core::{LimiterError, LimiterErrorKind};
+use keyrot_core::LimiterError;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use crate::callers::{Answered, Caller, Together, lost, poll_once};
+
 /// So many go along at most: one call stays short for the server.
 const MOST: usize = 256;
-
-/// Answers many questions in one call.
-#[async_trait]
-pub(crate) trait Together: Send + Sync + 'static {
-    type Question: Send + 'static;
-    type Answer: Send + 'static;
-
-    /// The answers in the order of the questions; ends within [`limit`](Self::limit).
-    async fn ask(&self, questions: &[Self::Question]) -> Result<Vec<Self::Answer>, LimiterError>;
-
-    /// So long does a caller wait at most.
-    fn limit(&self) -> Duration;
-
-    /// What a caller is told who has waited so long.
-    fn too_slow(&self) -> LimiterError;
-}
 
 /// See the module.
 pub(crate) struct GroupCommit<T: Together> {
@@ -51,12 +36,6 @@ struct Line<T: Together> {
     under_way: bool,
     /// The one who has waited longest comes first.
     waiting: VecDeque<(T::Question, Caller<T>)>,
-}
-
-/// One who waits for an answer.
-struct Caller<T: Together> {
-    until: Instant,
-    tell: oneshot::Sender<Result<T::Answer, LimiterError>>,
 }
 
 /// Questions that go together, and who asked them.
@@ -98,42 +77,55 @@ impl<T: Together> Inner<T> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those who wait and still want to know; `None` if nobody does, then nothing is under way any more.
-    fn next(&self) -> Option<Group<T>> {
-        let mut line = self.lock();
-        line.waiting.retain(|(_, caller)| !caller.tell.is_closed());
-        let count = line.waiting.len().min(MOST);
-        if count == 0 {
-            line.under_way = false;
-            return None;
+    /// Those who wait and still want to know, if anybody does. Otherwise, if this is the `last` look, nothing is
+    /// under way any more.
+    fn next(&self, last: bool) -> Option<Group<T>> {
+        loop {
+            let mut come = {
+                let mut line = self.lock();
+                let count = line.waiting.len().min(MOST);
+                if count == 0 {
+                    line.under_way &= !last;
+                    return None;
+                }
+                let rest = line.waiting.split_off(count);
+                std::mem::replace(&mut line.waiting, rest)
+            };
+            // not within the lock: each of them may have been written to by another thread
+            come.retain(|(_, caller)| !caller.tell.is_closed());
+            if !come.is_empty() {
+                return Some(come.into_iter().unzip());
+            }
         }
-        Some(line.waiting.drain(..count).unzip())
     }
 
     async fn serve(self: Arc<Self>) {
-        while let Some((questions, mut callers)) = self.next() {
+        let mut answered: Option<Answered<T>> = None;
+        loop {
+            let Some((questions, mut callers)) = self.next(answered.is_none()) else {
+                let Some(answered) = answered.take() else { return };
+                answered.tell();
+                tokio::task::yield_now().await; // they may ask again at once
+                continue;
+            };
             let asked = callers.len();
             let mut answers = pin!(self.together.ask(&questions));
+            let mut answer = None;
+            if let Some(answered) = answered.take() {
+                answer = poll_once(answers.as_mut()).await;
+                answered.tell();
+            }
             let answers = loop {
+                if let Some(answers) = answer {
+                    break answers;
+                }
                 let Some(until) = self.first_to_give_up(&callers) else { break answers.await };
                 match timeout_at(until, answers.as_mut()).await {
                     Ok(answers) => break answers,
                     Err(_) => self.give_up(&mut callers),
                 }
             };
-            let gone = asked - callers.len();
-            match answers {
-                Ok(answers) => {
-                    for (caller, answer) in callers.into_iter().zip(answers.into_iter().skip(gone)) {
-                        let _ = caller.tell.send(Ok(answer)); // who has gone meanwhile counts as served
-                    }
-                }
-                Err(error) => {
-                    for caller in callers {
-                        let _ = caller.tell.send(Err(error.clone()));
-                    }
-                }
-            }
+            answered = Some(Answered { gone: asked - callers.len(), callers, answers });
         }
     }
 
@@ -184,15 +176,16 @@ impl<T: Together> Drop for Next<T> {
     }
 }
 
-fn lost() -> LimiterError {
-    LimiterError::new(LimiterErrorKind::Unavailable, "a question to Redis went unanswered")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
     use std::time::Duration;
 
+    use async_trait::async_trait;
+
+    use keyrot_core::LimiterErrorKind;
     use tokio::sync::Semaphore;
     use tokio::task::JoinSet;
 
@@ -262,6 +255,50 @@ mod tests {
         assert_eq!(calls.load(Ordering::SeqCst), 2);
         permits.add_permits(1);
         assert_eq!(group.ask(7).await.unwrap(), 14, "idle again");
+    }
+
+    /// How many calls had begun when somebody was told his answer.
+    struct Noted {
+        calls: Arc<AtomicUsize>,
+        when_told: AtomicUsize,
+    }
+
+    impl Wake for Noted {
+        fn wake(self: Arc<Self>) {
+            self.when_told.store(self.calls.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_next_call_has_begun_before_the_answers_of_the_last_are_handed_out() {
+        let (group, permits, calls) = bench();
+        let ask = |number| {
+            let group = Arc::clone(&group);
+            tokio::spawn(async move { group.ask(number).await })
+        };
+        let begun = async |count| {
+            while calls.load(Ordering::SeqCst) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let first = ask(1);
+        begun(1).await;
+        let noted = Arc::new(Noted { calls: Arc::clone(&calls), when_told: AtomicUsize::new(0) });
+        let mut second = Box::pin(group.ask(2));
+        let waker = Waker::from(Arc::clone(&noted));
+        assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        permits.add_permits(1);
+        begun(2).await;
+        let third = ask(3);
+        waiting(&group, 1).await;
+        permits.add_permits(1);
+        while noted.when_told.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(noted.when_told.load(Ordering::SeqCst), 3);
+        permits.add_permits(1);
+        assert_eq!((second.await.unwrap(), third.await.unwrap().unwrap()), (4, 6));
+        assert_eq!(first.await.unwrap().unwrap(), 2);
     }
 
     #[tokio::test]

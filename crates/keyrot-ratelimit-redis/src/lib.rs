@@ -2,6 +2,7 @@
 //! bytes as everywhere else, applied by scripts in the server. docs/redis-protocol.md describes them.
 
 mod address;
+mod callers;
 mod error;
 mod group_commit;
 mod limiter;

@@ -11,8 +11,9 @@ use keyrot_core::{
 };
 
 use crate::address::RedisAddress;
+use crate::callers::Together;
 use crate::error;
-use crate::group_commit::{GroupCommit, Together};
+use crate::group_commit::GroupCommit;
 use crate::reply::bytes_of;
 use crate::reserve_call::{Call, Offered};
 use crate::server::Server;
@@ -120,7 +121,8 @@ impl RateLimiter for RedisLimiter {
         let candidates = candidates.iter().map(Offered::of).collect();
         let call = Call { candidates, asks: asks.to_vec(), seen };
         if self.one_by_one {
-            let mut replies = self.server.reserve(&[call]).await?;
+            // boxed: whoever goes along with others would carry its weight too
+            let mut replies = Box::pin(self.server.reserve(&[call])).await?;
             return replies.pop().ok_or_else(|| error::not_understood(&self.server.address));
         }
         self.questions.ask(call).await

@@ -46,8 +46,15 @@ pub(crate) struct Answer {
     pub(crate) replies: Vec<Reserved>,
 }
 
-/// The arguments but for the first, which has the time.
-pub(crate) fn arguments(calls: &[Call], names: &Names, clock: Vec<u8>) -> Arguments {
+/// The arguments of one call, and in which order the questions stand there.
+pub(crate) struct Request {
+    pub(crate) arguments: Arguments,
+    pub(crate) order: Vec<usize>,
+}
+
+/// Questions that are alike stand together, for the script grants them at once. They come in the order in which the
+/// first of their kind was asked.
+pub(crate) fn request(calls: &[Call], names: &Names, clock: Vec<u8>) -> Request {
     let mut arguments =
         Arguments { keys: vec![names.pool(), names.blocks(), names.changes()], values: Vec::new() };
     let mut records: HashMap<&Group, u16> = HashMap::new();
@@ -56,6 +63,7 @@ pub(crate) fn arguments(calls: &[Call], names: &Names, clock: Vec<u8>) -> Argume
     let mut known: HashMap<(*const Group, Limits), u16, RandomState> = HashMap::default();
     let (mut candidates, mut questions) = (Writer::default(), Writer::default());
     let mut before: Option<(&Call, Vec<u8>)> = None;
+    let mut ends = Vec::with_capacity(calls.len());
     for call in calls {
         questions.u48(call.seen);
         match &before {
@@ -91,9 +99,31 @@ pub(crate) fn arguments(calls: &[Call], names: &Names, clock: Vec<u8>) -> Argume
             questions.u48(ask.tokens);
             questions.u16(ask.probe_ttl.as_millis().min(60_000) as u16);
         }
+        ends.push(questions.0.len());
     }
-    arguments.values = vec![clock, candidates.0, questions.0];
-    arguments
+    let (order, questions) = together(questions.0, &ends);
+    arguments.values = vec![clock, candidates.0, questions];
+    Request { arguments, order }
+}
+
+/// Questions with those that are alike side by side, and which of them each is; `ends` says where each of them ends.
+fn together(questions: Vec<u8>, ends: &[usize]) -> (Vec<usize>, Vec<u8>) {
+    let text = |index: usize| &questions[index.checked_sub(1).map_or(0, |before| ends[before])..ends[index]];
+    let mut order: Vec<usize> = (0..ends.len()).collect();
+    if order.windows(2).all(|pair| text(pair[0]) == text(pair[1])) {
+        return (order, questions);
+    }
+    let mut kinds: HashMap<&[u8], usize, RandomState> = HashMap::default();
+    let of_kind: Vec<usize> = order
+        .iter()
+        .map(|index| {
+            let next = kinds.len();
+            *kinds.entry(text(*index)).or_insert(next)
+        })
+        .collect();
+    order.sort_by_key(|index| of_kind[*index]); // stable: within a kind whoever came first is first
+    let sorted = order.iter().flat_map(|index| text(*index)).copied().collect();
+    (order, sorted)
 }
 
 /// Callers of one pool often offer the very same groups.
@@ -103,7 +133,7 @@ fn same(a: &[Offered], b: &[Offered]) -> bool {
 }
 
 /// `None` if it is not understood.
-pub(crate) fn answer(reply: Value, calls: &[Call], numbers: &AtomicU64) -> Option<Answer> {
+pub(crate) fn answer(reply: Value, calls: &[Call], order: &[usize], numbers: &AtomicU64) -> Option<Answer> {
     let (first, others) = match reply {
         Value::Array(parts) => {
             let mut parts = parts.into_iter();
@@ -119,8 +149,10 @@ pub(crate) fn answer(reply: Value, calls: &[Call], numbers: &AtomicU64) -> Optio
     if forgot {
         return Some(Answer { now, incarnation, forgot, replies: Vec::new() });
     }
-    let mut replies = Vec::with_capacity(calls.len());
-    for call in calls {
+    let mut replies: Vec<Reserved> = Vec::new();
+    replies.resize_with(calls.len(), Reserved::default);
+    for index in order {
+        let call = calls.get(*index)?;
         let mut reply = Reserved { now, generation: generation.max(call.seen), ..Reserved::default() };
         if generation > call.seen {
             if answers.u8()? != 253 {
@@ -132,7 +164,7 @@ pub(crate) fn answer(reply: Value, calls: &[Call], numbers: &AtomicU64) -> Optio
                 read_ask(&mut answers, call, ask, &mut reply, numbers)?;
             }
         }
-        replies.push(reply);
+        *replies.get_mut(*index)? = reply;
     }
     answers.is_empty().then_some(Answer { now, incarnation, forgot, replies })
 }
@@ -174,4 +206,19 @@ fn read_ask(
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_that_are_alike_stand_together_in_the_order_of_the_first_of_each_kind() {
+        let questions = b"bb a ccc a bb a".iter().filter(|byte| **byte != b' ').copied().collect();
+        let (order, sorted) = together(questions, &[2, 3, 6, 7, 9, 10]);
+        assert_eq!(order, [0, 4, 1, 3, 5, 2]);
+        assert_eq!(sorted, b"bbbbaaaccc");
+        assert_eq!(together(b"aaa".to_vec(), &[1, 2, 3]), (vec![0, 1, 2], b"aaa".to_vec()));
+        assert_eq!(together(Vec::new(), &[]), (vec![], vec![]));
+    }
 }

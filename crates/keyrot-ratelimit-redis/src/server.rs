@@ -82,9 +82,14 @@ impl Server {
     }
 
     async fn reserve_until(&self, calls: &[Call], until: Instant) -> Result<Vec<Reserved>, LimiterError> {
-        let arguments = |clock| reserve_call::arguments(calls, &self.names, clock);
+        let mut order = Vec::new();
+        let arguments = |clock| {
+            let request = reserve_call::request(calls, &self.names, clock);
+            order = request.order;
+            request.arguments
+        };
         let reply = self.run(&RESERVE, until, arguments).await?;
-        let answer = reserve_call::answer(reply, calls, &self.reservations)
+        let answer = reserve_call::answer(reply, calls, &order, &self.reservations)
             .ok_or_else(|| error::not_understood(&self.address))?;
         self.note_time(answer.now);
         if answer.forgot {
