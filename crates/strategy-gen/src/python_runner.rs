@@ -141,7 +141,8 @@ impl Runner for PythonRunner {
             _ => Some(sandbox_seal::hexadecimal().map_err(CannotRun::NoIsolation)?),
         };
         let folder = prepare(task, seal.as_deref()).map_err(|error| {
-            CannotRun::Broken(format!("the folder for a run cannot be prepared: {error}"))
+            let help = "make room there, or name another place with TMPDIR";
+            CannotRun::Broken(format!("the folder for a run cannot be prepared: {error}; {help}"))
         })?;
         let again = pin!(self.interpret(folder.path(), Job::Again));
         let full = pin!(self.interpret(folder.path(), Job::Full));

@@ -200,6 +200,17 @@ async fn a_broken_python_environment_is_not_the_strategys_fault() {
     place.run(&["generate", TEXT, "--require-verified"]).fails(1, &["`keyrot python setup --force`"]);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python with backtesting 0.6.6: cargo xtask test"]
+async fn without_a_place_for_a_run_the_code_is_delivered_and_the_place_is_named() {
+    let server = serve(provider()).await;
+    let run = place(&server).with_python().set("TMPDIR", "/nowhere").run(&["generate", TEXT]);
+    assert_eq!((run.code, warnings(&run)), (0, 1), "{run:?}");
+    assert!(run.stderr.contains("/nowhere/keyrot-run-") && run.stderr.contains("TMPDIR"), "{run:?}");
+    assert!(run.stdout.starts_with(MARK) && !run.stdout.contains("nowhere"), "{run:?}");
+}
+
 /// Runs a program on a kernel without Landlock: that call does not exist for it.
 const WITHOUT_LANDLOCK: &str = r"
 import ctypes, os, struct, sys
