@@ -112,6 +112,28 @@ async fn after_a_named_end_all_may_go_and_after_any_other_two_at_a_time() {
     }
 }
 
+/// A stream: its group is open to all from its first piece on, its key has succeeded only when it is complete.
+#[tokio::test]
+async fn first_content_proves_its_group_and_is_no_success_yet() {
+    let sim = Sim::of([key("a", "a")]);
+    let (mut first, second) = (sim.send("a").await, sim.send("a").await);
+    assert_eq!(sim.refusal(&any()).await.counts.keys().collect::<Vec<_>>(), [&Reason::Probing]);
+    first.first_content(Usage::input(7)).await;
+    let third = sim.send("a").await;
+    let used = &sim.pool.usage().await.unwrap()[0].2;
+    assert_eq!(
+        used.minute_tokens,
+        7 + 2 * 1100,
+        "the first is settled, two are estimates of 1000 and a tenth"
+    );
+    assert_eq!(sim.pool.health()["a"].success_count, 0);
+    for call in [first, second, third] {
+        call.succeeded(Usage::input(7)).await;
+    }
+    assert_eq!(sim.pool.health()["a"].success_count, 3);
+    assert_eq!(sim.pool.usage().await.unwrap()[0].2.minute_tokens, 3 * 7);
+}
+
 #[tokio::test]
 async fn absurd_delays_of_the_provider_are_capped_at_a_day() {
     let sim = Sim::of([key("a", "a")]);

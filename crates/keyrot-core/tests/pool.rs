@@ -186,6 +186,25 @@ async fn priorities_spill_at_once_and_return() {
     assert_eq!(sim.pool.acquire(&KeyRequest::model(MODEL)).await.unwrap().key_id().as_str(), "first");
 }
 
+/// Keys of one project share one quota: more of them are no reason to send more calls there.
+#[tokio::test]
+async fn a_project_gets_the_share_of_its_heaviest_key_however_many_it_has() {
+    let keys = ["a1", "a2", "a3"].map(|id| key(id, "a")).into_iter().chain([key("b", "b")]);
+    for (keys, share) in [
+        (keys.clone().collect::<Vec<_>>(), 0.5),
+        (keys.map(|key| if key.key_id.as_str() == "b" { key.with_weight(3) } else { key }).collect(), 0.75),
+    ] {
+        let sim = Sim::of(keys);
+        let mut of_b = 0;
+        for _ in 0..2000 {
+            let lease = sim.pool.acquire(&KeyRequest::model(MODEL)).await.unwrap();
+            of_b += usize::from(lease.project().as_str() == "b");
+        }
+        let drawn = of_b as f64 / 2000.0;
+        assert!((share - 0.05..share + 0.05).contains(&drawn), "{drawn} instead of {share}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_without_a_secret_does_not_end_a_call_that_another_can_finish() {
     let sim = Sim::of([key("good", "p")]);
