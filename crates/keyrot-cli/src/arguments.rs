@@ -95,6 +95,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The name of a model, for clap.
+pub(crate) fn model(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("allowed: the name of a model such as gemini-2.5-flash".to_owned()),
+        name => Ok(name.to_owned()),
+    }
+}
+
 /// `NAME=VALUE`, for clap.
 pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
     pair(text).ok_or_else(|| "allowed: NAME=VALUE such as region=us-east".to_owned())

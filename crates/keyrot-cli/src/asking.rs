@@ -17,10 +17,10 @@ use crate::verify::VerifyArguments;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AskArguments {
     /// The model; default: the model of the key that is drawn, or KEYROT_MODEL with a single key
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", value_parser = arguments::model)]
     model: Option<String>,
     /// Tried when no key can serve the models before it; may be repeated
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", value_parser = arguments::model)]
     fallback_model: Vec<String>,
     /// Only keys with this tag; may be repeated, all must match
     #[arg(long, value_name = "NAME=VALUE", value_parser = arguments::tag)]

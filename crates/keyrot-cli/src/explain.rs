@@ -13,7 +13,7 @@ use crate::whose::Whose;
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
     /// The model asked for; default: any key with the model of its entry
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", value_parser = arguments::model)]
     model: Option<String>,
     /// Estimated input tokens of the call
     #[arg(long, value_name = "N", default_value_t = 1000)]
