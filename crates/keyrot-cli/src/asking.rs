@@ -78,15 +78,9 @@ pub(crate) struct OneArguments {
 
 /// Files that are still to be written.
 pub(crate) struct Places {
-    code: Option<OutFile>,
-    report: Option<(OutFile, OutFile)>,
-}
-
-impl Places {
-    /// The file for the code.
-    pub(crate) fn into_code(self) -> Option<OutFile> {
-        self.code
-    }
+    pub(crate) code: Option<OutFile>,
+    /// The page for people, and the JSON.
+    pub(crate) report: Option<(OutFile, OutFile)>,
 }
 
 impl OneArguments {
@@ -180,7 +174,7 @@ fn without_code(strategy: &Strategy) -> Result<Value, Failure> {
     Ok(json)
 }
 
-fn not_json(error: &serde_json::Error) -> Failure {
+pub(crate) fn not_json(error: &serde_json::Error) -> Failure {
     Failure::failed(format!("the report cannot be written as JSON: {error}"))
 }
 

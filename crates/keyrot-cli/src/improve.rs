@@ -1,15 +1,14 @@
 //! `keyrot improve` and `keyrot fix`: from a module to a better one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use strategy_gen::Report;
+use strategy_gen::{Report, module_page};
 
 use crate::arguments::Options;
-use crate::asking::{self, AskArguments, OneArguments};
+use crate::asking::{self, AskArguments, OneArguments, Places};
 use crate::failure::Failure;
-use crate::out_file::OutFile;
 use crate::progress::ProgressLine;
 use crate::{delivery, output, session};
 
@@ -73,7 +72,7 @@ pub(crate) async fn fix(arguments: FixArguments, options: &Options) -> Result<()
             ),
             None => "it is verified as it is; nothing was asked".to_owned(),
         });
-        return unchanged(&code, &report, places.into_code(), options);
+        return unchanged(&file, &code, &report, places, options);
     };
     output::note(&format!("found: {fault}"));
     let opened = settings.open().await?;
@@ -89,18 +88,29 @@ pub(crate) async fn fix(arguments: FixArguments, options: &Options) -> Result<()
     one.deliver(generated, &asked, &ask.verify, places, options)
 }
 
-/// The code as it was, without a model's name.
-fn unchanged(code: &str, report: &Report, out: Option<OutFile>, options: &Options) -> Result<(), Failure> {
-    match out {
+/// The code as it was, without a model's name, and what was found.
+fn unchanged(
+    file: &Path,
+    code: &str,
+    report: &Report,
+    places: Places,
+    options: &Options,
+) -> Result<(), Failure> {
+    let verified = report.verified;
+    let json = json!({"code": code, "unchanged": true, "verified": verified, "report": report});
+    if let Some((page, as_json)) = places.report {
+        let title = file.file_name().unwrap_or_default().to_string_lossy();
+        page.write(&module_page(&title, code, report, "Nothing: the module is as it was."))?;
+        let text = serde_json::to_string_pretty(&json).map_err(|error| asking::not_json(&error))?;
+        as_json.write(&text)?;
+    }
+    match places.code {
         Some(out) => out.write(code)?,
         None if !options.json => output::print(code)?,
         None => {}
     }
     if options.json {
-        let verified = report.verified;
-        output::print_json(
-            &json!({"code": code, "unchanged": true, "verified": verified, "report": report}),
-        )?;
+        output::print_json(&json)?;
     }
     Ok(())
 }

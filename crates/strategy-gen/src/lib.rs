@@ -75,7 +75,7 @@ pub use crate::generator::StrategyGenerator;
 pub use crate::judge::judge;
 pub use crate::model::{Blocked, Finish, LanguageModel, OnProgress, Progress, Reply};
 pub use crate::options::GenerateOptions;
-pub use crate::page::page;
+pub use crate::page::{module_page, page};
 pub use crate::pipeline::Pipeline;
 pub use crate::prices::{OwnPrices, Prices};
 pub use crate::prices_csv::PricesError;

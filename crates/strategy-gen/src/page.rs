@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::page_chart::{Chart, Mark, MarkKind, number};
 use crate::page_statistics::statistics;
 use crate::report::Strategy;
-use crate::verification::Parameter;
+use crate::verification::{Parameter, Report};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -13,17 +13,34 @@ const STYLE: &str = include_str!("page.css");
 ///
 /// The page holds all that it shows and asks nobody for anything; a policy in its head has the browser refuse it.
 pub fn page(strategy: &Strategy, description: &str) -> String {
-    let Strategy { class_name, code, .. } = strategy;
+    let Strategy { class_name, code, report, warnings, .. } = strategy;
     let title = if class_name.is_empty() { "A strategy" } else { class_name };
+    html(title, report, warnings, description, &origin(strategy), code)
+}
+
+/// The same for a module that no model was asked for, as [`Pipeline::verify_code`](crate::Pipeline::verify_code) found
+/// it. `description` says what it is.
+pub fn module_page(title: &str, code: &str, report: &Report, description: &str) -> String {
+    html(title, report, &[], description, "", code)
+}
+
+fn html(
+    title: &str,
+    report: &Report,
+    warnings: &[String],
+    description: &str,
+    origin: &str,
+    code: &str,
+) -> String {
     let parts = [
-        verdict(strategy),
+        verdict(report, warnings),
         section("What was asked for", &format!("<p>{}</p>", escaped(description.trim()))),
-        section("What the model has assumed", &assumptions(strategy)),
-        charts(strategy),
-        section("Parameters", &parameters(strategy)),
-        section("Statistics", &statistics(strategy)),
-        section("Stages", &stages(strategy)),
-        section("Where it comes from", &origin(strategy)),
+        section("What the model has assumed", &assumptions(report)),
+        charts(report),
+        section("Parameters", &parameters(report)),
+        section("Statistics", &statistics(report)),
+        section("Stages", &stages(report)),
+        section("Where it comes from", origin),
         section("Code", &format!("<pre><code>{}</code></pre>", escaped(code))),
     ];
     format!(
@@ -69,26 +86,22 @@ pub(crate) fn table<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> St
     if rows.is_empty() { rows } else { format!("<table>\n{rows}</table>") }
 }
 
-fn verdict(strategy: &Strategy) -> String {
-    let report = &strategy.report;
+fn verdict(report: &Report, warnings: &[String]) -> String {
     let (class, text) = match (&report.fault, &report.not_run) {
         (Some(fault), _) => ("bad", format!("Not verified. {fault}")),
         (None, Some(why)) => ("open", format!("Not verified: {why}")),
-        (None, None) if strategy.verified => {
+        (None, None) if report.verified => {
             ("good", "Verified: it was run, repeats itself and does not look ahead.".to_owned())
         }
         (None, None) => ("open", "Not verified.".to_owned()),
     };
-    let warnings: String = strategy
-        .warnings
-        .iter()
-        .map(|warning| format!("<p class=\"open\">{}</p>\n", escaped(warning)))
-        .collect();
+    let warnings: String =
+        warnings.iter().map(|warning| format!("<p class=\"open\">{}</p>\n", escaped(warning))).collect();
     format!("<p class=\"verdict {class}\">{}</p>\n{warnings}", escaped(&text))
 }
 
-fn charts(strategy: &Strategy) -> String {
-    let Some(backtest) = &strategy.report.backtest else { return String::new() };
+fn charts(report: &Report) -> String {
+    let Some(backtest) = &report.backtest else { return String::new() };
     let curve = backtest.statistics.get("_equity_curve");
     let column = |name: &str| -> Vec<Option<f64>> {
         let cells = curve.and_then(|curve| curve.get(name)).and_then(Value::as_array);
@@ -137,14 +150,14 @@ fn marks(statistics: &serde_json::Map<String, Value>) -> Vec<Mark> {
     marks
 }
 
-fn assumptions(strategy: &Strategy) -> String {
-    let items = strategy.report.assumptions.iter().map(|assumed| format!("<li>{}</li>\n", escaped(assumed)));
+fn assumptions(report: &Report) -> String {
+    let items = report.assumptions.iter().map(|assumed| format!("<li>{}</li>\n", escaped(assumed)));
     let items: String = items.collect();
     if items.is_empty() { items } else { format!("<ul>\n{items}</ul>") }
 }
 
-fn parameters(strategy: &Strategy) -> String {
-    let rows = strategy.report.parameters.iter().map(|Parameter { name, default, meaning }| {
+fn parameters(report: &Report) -> String {
+    let rows = report.parameters.iter().map(|Parameter { name, default, meaning }| {
         let meaning =
             meaning.as_deref().map_or(String::new(), |meaning| format!("<td>{}</td>", escaped(meaning)));
         format!("<tr><th>{}</th><td>{}</td>{meaning}</tr>\n", escaped(name), escaped(default))
@@ -153,8 +166,8 @@ fn parameters(strategy: &Strategy) -> String {
     if rows.is_empty() { rows } else { format!("<table>\n{rows}</table>") }
 }
 
-fn stages(strategy: &Strategy) -> String {
-    table(strategy.report.stages.iter().map(|stage| {
+fn stages(report: &Report) -> String {
+    table(report.stages.iter().map(|stage| {
         let outcome = if stage.passed { "passed" } else { "failed" };
         (stage.stage.name(), format!("{outcome} in {:.1} ms", stage.took.as_secs_f64() * 1e3))
     }))

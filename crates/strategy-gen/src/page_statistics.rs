@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::page::table;
 use crate::page_chart::number;
-use crate::report::Strategy;
+use crate::verification::Report;
 
 /// A map has them by the alphabet. What is not in this list comes last.
 const ORDER: [&str; 32] = [
@@ -43,8 +43,7 @@ const ORDER: [&str; 32] = [
 ];
 
 /// A table of all of them, with what the strategy was run on.
-pub(crate) fn statistics(strategy: &Strategy) -> String {
-    let report = &strategy.report;
+pub(crate) fn statistics(report: &Report) -> String {
     let Some(backtest) = &report.backtest else { return String::new() };
     let about = [
         ("Prices", report.data.clone()),

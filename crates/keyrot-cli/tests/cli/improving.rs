@@ -13,7 +13,12 @@ async fn a_module_is_corrected_and_a_good_one_costs_no_call() {
     let run = place.run(&["fix", "good.py", "--no-verify"]);
     assert_eq!((run.code, run.stdout.as_str()), (0, GOOD), "{run:?}");
     assert!(run.stderr.contains("was not run"), "{run:?}");
-    let json = place.run(&["fix", "good.py", "--no-verify", "--json"]).json();
+    let json = place.run(&["fix", "good.py", "--no-verify", "--json", "--report", "report"]).json();
+    let page = place.read("report/index.html");
+    assert!(page.contains("<h1>good.py</h1>") && page.contains("Not verified: not asked for"), "{page}");
+    assert!(!page.contains("Where it comes from") && page.contains("class Idle(Strategy)"), "{page}");
+    let kept: serde_json::Value = serde_json::from_str(&place.read("report/report.json")).unwrap();
+    assert_eq!(kept, json);
     assert_eq!(
         serde_json::json!([json["unchanged"], json["verified"], json["report"]["not_run"]["reason"]]),
         serde_json::json!([true, false, "not-asked"])
