@@ -23,10 +23,10 @@ const FEW: i64 = 256;
 /// How long a moment between two writers is looked for.
 const WITHIN: Duration = Duration::from_millis(500);
 
-/// Nothing is under way.
+/// A commit waits for nothing of ours.
 const QUIET: u8 = 0;
-/// Nobody waits for it, unless the log has become too long.
-const UNDER_WAY: u8 = 1;
+/// Writers are held up.
+const HOLDS_UP: u8 = 1;
 /// The next commit begins the log anew. SQLite has the disk confirm that before it goes on.
 const FOLDED_IN: u8 = 2;
 
@@ -57,8 +57,9 @@ impl Checkpoints {
         self.stage.load(Ordering::Acquire) == FOLDED_IN
     }
 
-    pub(crate) fn are_under_way(&self) -> bool {
-        self.stage.load(Ordering::Acquire) == UNDER_WAY
+    /// Whether it is this process itself that holds up its writer.
+    pub(crate) fn hold_up(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == HOLDS_UP
     }
 
     pub(crate) fn about_to_commit(&mut self) {
@@ -78,7 +79,6 @@ impl Checkpoints {
             self.due = start(Arc::clone(&self.path), Arc::clone(&self.stage));
         }
         if let Some(due) = &self.due {
-            self.stage.store(UNDER_WAY, Ordering::Release);
             let _ = due.try_send(()); // one that is under way will do
         }
     }
@@ -93,15 +93,14 @@ fn start(path: Arc<Path>, stage: Arc<AtomicU8>) -> Option<SyncSender<()>> {
 
 fn run(path: &Path, due: &Receiver<()>, stage: &AtomicU8) {
     while due.recv().is_ok() {
-        stage.store(UNDER_WAY, Ordering::Release);
-        if let Err(error) = fold_in(path) {
+        if let Err(error) = fold_in(path, stage) {
             tracing::debug!(%error, path = %path.display(), "the log of a file of limits was not folded in");
         }
         stage.store(FOLDED_IN, Ordering::Release);
     }
 }
 
-fn fold_in(path: &Path) -> rusqlite::Result<()> {
+fn fold_in(path: &Path, stage: &AtomicU8) -> rusqlite::Result<()> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -118,6 +117,7 @@ fn fold_in(path: &Path) -> rusqlite::Result<()> {
             break;
         }
     }
+    stage.store(HOLDS_UP, Ordering::Release);
     connection.query_one("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
 }
 
@@ -132,13 +132,11 @@ mod tests {
         for _ in 1..EVERY {
             checkpoints.about_to_commit();
             checkpoints.committed();
-            assert!(!checkpoints.are_under_way() && !checkpoints.wait_for_disk());
+            assert!(!checkpoints.wait_for_disk());
         }
         checkpoints.about_to_commit();
         checkpoints.committed();
-        assert!(checkpoints.are_under_way() || checkpoints.wait_for_disk());
-        checkpoints.begins_log = false;
-        while checkpoints.are_under_way() {
+        while !checkpoints.wait_for_disk() {
             std::thread::yield_now();
         }
         checkpoints.committed();

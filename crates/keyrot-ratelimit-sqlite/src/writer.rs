@@ -134,9 +134,9 @@ impl Writer {
         done
     }
 
-    /// Somebody else has the lock: another process, unless it is our own log that is folded in.
+    /// Somebody else has the lock: another process, unless it is our own log that is begun anew.
     fn meet(&mut self) {
-        if !self.checkpoints.are_under_way() {
+        if !self.checkpoints.hold_up() {
             self.turns.meet(self.clock.now());
         }
     }
