@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use keyrot_core::{Clock, ConfigError, FailurePolicy, GuardedLimiter, RateLimiter};
+use keyrot_core::{Clock, ConfigError, FailurePolicy, GuardedLimiter, LimiterErrorKind, RateLimiter};
 use keyrot_ratelimit_sqlite::{SqliteLimiter, SqliteOptions};
 
 use crate::limiter::Chosen;
@@ -42,6 +42,10 @@ pub(crate) async fn open(
         Err(error) if !named && settings.failure == FailurePolicy::Open => {
             let text = format!("{error}; limits are counted in this process");
             return Ok(Chosen { notices: vec![Notice::Warning(text)], ..Chosen::default() });
+        }
+        // no outage: it is as it is until somebody names another place
+        Err(error) if error.kind() == LimiterErrorKind::Incompatible => {
+            return Err(ConfigError::new(error.to_string()));
         }
         Err(error) => {
             let meanwhile = match settings.failure {

@@ -178,3 +178,39 @@ async fn a_file_that_cannot_be_used_stops_nobody_unless_the_policy_says_so() {
     let closed = place.set("KEYROT_REDIS_FAILURE", "closed");
     closed.run(&["generate", "Buy when RSI < 30"]).fails(3, &["no-folder", "closed"]);
 }
+
+/// A page of a SQLite database that another program has put its mark on.
+fn database_of_others() -> String {
+    let mut page = [0; 4096];
+    for (at, bytes) in [
+        (0, &b"SQLite format 3\0"[..]),
+        (16, &[0x10, 0, 1, 1, 0, 64, 32, 32, 0, 0, 0, 1, 0, 0, 0, 1]),
+        (44, &[0, 0, 0, 4]),
+        (56, &[0, 0, 0, 1]),
+        (60, &[0, 0, 0, 1]),
+        (68, b"gpkg"),
+        (92, &[0, 0, 0, 1]),
+        (100, &[0x0d, 0, 0, 0, 0, 0x10]),
+    ] {
+        page[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    String::from_utf8(page.to_vec()).unwrap()
+}
+
+/// It is no outage that ends, so no failure policy is said to hold.
+#[test]
+fn a_database_of_others_is_a_wrong_name_and_left_as_it_is() {
+    let theirs = database_of_others();
+    let place = place().file("state.db", &theirs);
+    for (policy, command) in [("", "status"), ("open", "check"), ("share", "explain"), ("closed", "status")] {
+        let place = Place::rotating().file("keys.json", KEYS).file("state.db", &theirs);
+        let place = place.set("KEYROT_STATE", "state.db").set("KEYROT_REDIS_FAILURE", policy);
+        let run = place.run(&[command]);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert_eq!(run.code, 2, "{run:?}");
+        assert!(said.contains("state.db is a SQLite database of something else"), "{run:?}");
+        assert!(said.contains("KEYROT_STATE") && !said.contains("holds"), "{run:?}");
+    }
+    place.run(&["generate", "Buy when RSI < 30"]).fails(2, &["something else", "KEYROT_STATE"]);
+    assert_eq!(fs::read_to_string(place.path("state.db")).unwrap(), theirs);
+}
