@@ -87,6 +87,11 @@ impl Edit {
         matches!(self, Self::Remove(_) | Self::Limits(..) | Self::Priority(_, 0) | Self::Tag(_, _, None))
             || matches!(self, Self::Model(_, None))
     }
+
+    /// One value in some millions looks like a comment, which is then counted as one.
+    fn writes_a_comment(&self) -> bool {
+        matches!(self, Self::Tag(_, _, Some(value)) if comments(value) > 0)
+    }
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
@@ -173,7 +178,7 @@ proptest! {
         let read = KeySet::parse(&saved).unwrap();
         prop_assert_eq!(undated(&read), undated(&keys), "{}", saved);
         prop_assert!(saved.contains(OWNER), "{}", saved);
-        if !edits.iter().any(Edit::removes) {
+        if !edits.iter().any(|edit| edit.removes() || edit.writes_a_comment()) {
             prop_assert_eq!(comments(&saved), comments(&text), "{}", saved);
             prop_assert_eq!(saved.matches("burst_capacity").count(), text.matches("burst_capacity").count());
         }

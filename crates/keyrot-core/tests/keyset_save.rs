@@ -215,6 +215,15 @@ fn a_missing_file_says_how_to_make_one_and_a_deleted_one_is_written_again() {
 }
 
 #[test]
+fn a_tag_that_looks_like_a_comment_is_a_text() {
+    let mut keys = KeySet::default();
+    let tag = "/**/ // note /* note */";
+    keys.upsert(KeyMetadata::new(KeyId::parse("a").unwrap(), "m").with_tag("t", tag)).unwrap();
+    let saved = keys.to_text(SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(KeySet::parse(&saved).unwrap().get("a").unwrap().tags["t"], tag, "{saved}");
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nowhere/keys.json");
