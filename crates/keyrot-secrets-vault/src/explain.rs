@@ -63,7 +63,7 @@ impl Asked<'_> {
         match failure {
             Failure::TimedOut => self.timed_out(),
             Failure::NoConnection(why) => self.no_connection(&why).await,
-            Failure::NotVault => self.not_vault(200),
+            Failure::NotVault(status) => self.not_vault(status),
             Failure::NotLoggedIn { found, fix } => self.error(kind, &found, fix),
             Failure::TokenRefused => {
                 let found = format!("{} is not accepted (wrong, revoked or over)", self.access.source());
@@ -137,6 +137,11 @@ impl Asked<'_> {
             }
             let fix = format!("vault kv undelete -versions={number} {path}");
             return self.error(kind, &format!("version {number} was deleted"), &fix);
+        }
+        if refusal.lacks_the_namespace() {
+            let namespace = self.access.server.namespace();
+            let fix = "check VAULT_NAMESPACE: vault namespace list";
+            return self.error(kind, &format!("there is no namespace {namespace:?}"), fix);
         }
         if refusal.wants_version_2() {
             let fix = "set VAULT_KV_VERSION to 2 or do not set it";

@@ -14,8 +14,8 @@ pub(crate) enum Failure {
     NoConnection(String),
     /// The server said no.
     Refused(Refusal),
-    /// Whoever answered is no Vault.
-    NotVault,
+    /// Whoever answered, with this status, is no Vault.
+    NotVault(u16),
     /// We could not log in.
     NotLoggedIn {
         /// What was found.
@@ -50,6 +50,11 @@ impl Refusal {
         Some(Version { number, destroyed: metadata.get("destroyed") == Some(&Value::Bool(true)) })
     }
 
+    /// True if `VAULT_NAMESPACE` names one that is not there.
+    pub(crate) fn lacks_the_namespace(&self) -> bool {
+        self.says("namespace not found")
+    }
+
     /// True if it answers a question of KV 1 to an engine of KV 2.
     pub(crate) fn wants_version_2(&self) -> bool {
         let warnings = self.body["warnings"].as_array();
@@ -78,7 +83,7 @@ impl Failure {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.status >= 412,
-            Self::TimedOut | Self::NoConnection(_) | Self::NotVault => true,
+            Self::TimedOut | Self::NoConnection(_) | Self::NotVault(_) => true,
             Self::NotLoggedIn { .. } | Self::TokenRefused => false,
         }
     }
@@ -88,7 +93,7 @@ impl Failure {
         match self {
             Self::TimedOut => SecretErrorKind::TimedOut,
             Self::NoConnection(_) => SecretErrorKind::Unreachable,
-            Self::NotVault => SecretErrorKind::Unavailable,
+            Self::NotVault(_) => SecretErrorKind::Unavailable,
             Self::NotLoggedIn { .. } | Self::TokenRefused => SecretErrorKind::Unauthenticated,
             Self::Refused(refusal) => match refusal.status {
                 403 => SecretErrorKind::Denied,
@@ -111,7 +116,12 @@ impl From<ClientError> for Failure {
             }
             ClientError::RestClientError { source } => match source {
                 RestError::ServerResponseError { code, content } => {
-                    let body = content.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+                    let body: Value =
+                        content.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+                    // what stands before the server knows nothing about the secret: 403 and 404 would take the key out
+                    if matches!(code, 400 | 401 | 403..=405) && !is_vaults(&body) {
+                        return Self::NotVault(code);
+                    }
                     Self::Refused(Refusal { status: code, errors: Vec::new(), body })
                 }
                 RestError::RequestError { source, .. } | RestError::ResponseError { source } => {
@@ -120,9 +130,14 @@ impl From<ClientError> for Failure {
                         _ => Self::NoConnection(source.root_cause().to_string()),
                     }
                 }
-                _ => Self::NotVault,
+                _ => Self::NotVault(200),
             },
-            _ => Self::NotVault,
+            _ => Self::NotVault(200),
         }
     }
+}
+
+/// True of a reply without a list of errors that Vault gives nevertheless: about a deleted version, or with a warning.
+fn is_vaults(body: &Value) -> bool {
+    ["data", "warnings"].iter().any(|part| body.get(part).is_some())
 }

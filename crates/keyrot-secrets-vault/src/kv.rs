@@ -79,7 +79,7 @@ pub(crate) async fn read(client: &VaultClient, mount: &Mount, path: &str) -> Res
     };
     match data {
         Value::Object(fields) => Ok(Kept { fields, version, created }),
-        _ => Err(Failure::NotVault),
+        _ => Err(Failure::NotVault(200)),
     }
 }
 

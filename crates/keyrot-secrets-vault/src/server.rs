@@ -54,6 +54,11 @@ impl Server {
             .map_or_else(|| address.to_owned(), |name| format!("{address} (namespace {name})"))
     }
 
+    /// Its name; empty for the root namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or_default()
+    }
+
     /// A client that shows this token, or none.
     ///
     /// Every setting is given: the builder of vaultrs would look into the environment for what is left out, where

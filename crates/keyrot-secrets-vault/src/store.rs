@@ -160,10 +160,12 @@ impl VaultStore {
 /// Asks into which mount a path leads, as `vault kv` does. A server too old for the question has version 1 only.
 async fn mount_of(client: Arc<VaultClient>, path: &str) -> Result<Mount, Failure> {
     let told = match api::exec_with_result(&*client, Get::mount_of(path)).await.map_err(Failure::from) {
-        Err(failure) if failure.status() == Some(404) => return Ok(Mount::first_part(path, KvVersion::V1)),
+        Err(Failure::Refused(refusal)) if refusal.status == 404 && !refusal.lacks_the_namespace() => {
+            return Ok(Mount::first_part(path, KvVersion::V1));
+        }
         told => told?,
     };
-    let mount = told["path"].as_str().ok_or(Failure::NotVault)?.trim_matches('/');
+    let mount = told["path"].as_str().ok_or(Failure::NotVault(200))?.trim_matches('/');
     let version = if told["options"]["version"] == "2" { KvVersion::V2 } else { KvVersion::V1 };
     Ok(Mount { path: mount.to_owned(), version })
 }

@@ -84,6 +84,8 @@ async fn of_the_secret() -> Vec<SecretError> {
         config.kv_version = Some(KvVersion::V1);
     });
     errors.push(error(&version_1, &flash).await);
+    let unnamed = vault.store_with(|config| config.namespace = Some("nowhere".to_owned()));
+    errors.push(error(&unnamed, &flash).await);
     let elsewhere = vault.store_with(|config| config.secret_path = "nowhere/algoagent".to_owned());
     errors.push(error(&elsewhere, &flash).await);
     vault.allow("[\"deny\"]").await;
@@ -233,6 +235,24 @@ async fn a_server_that_repeats_our_token_makes_no_error_show_it() {
         let error = error(&server.store(), &key("flash_01")).await;
         assert_absent(&format!("{error} {error:?} {error:#?}"), &[TOKEN]);
         assert!(server.asked() > 0);
+    }
+}
+
+/// A held secret outlives it, as nobody has said anything about the secret.
+#[tokio::test]
+async fn what_stands_before_the_server_says_nothing_about_the_secret() {
+    for (status, answer) in [
+        (400, "400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server."),
+        (403, "403 Forbidden\r\n\r\n<html>blocked</html>"),
+        (404, "404 Not Found\r\n\r\n{\"error\": {\"code\": 404, \"status\": \"NOT_FOUND\"}}"),
+        (404, "404 Not Found\r\n\r\n"),
+    ] {
+        let server = Scripted::start(ACTIVE, answer).await;
+        let error = error(&server.store(), &key("flash_01")).await;
+        assert_eq!(error.kind(), SecretErrorKind::Unavailable, "{error}");
+        let said =
+            format!("what answers (HTTP {status}) does not answer as Vault does at {}", server.address);
+        assert!(error.to_string().contains(&said), "{error}");
     }
 }
 
