@@ -92,7 +92,11 @@ pub(crate) async fn keep(access: Weak<Access>, client: Arc<VaultClient>, lease: 
         let Some(access) = access.upgrade() else { return };
         if !access.logs_in() {
             let (token, left_s) = (access.source(), lease.left.as_secs());
-            return tracing::warn!(left_s, "{token} ends soon and cannot be renewed; replace it");
+            return tracing::warn!(
+                token,
+                left_s,
+                "a Vault token ends soon and cannot be renewed; replace it"
+            );
         }
         match access.instead_of(&client).await {
             Err(failure) if failure.is_transient() => {}
