@@ -107,7 +107,9 @@ impl Listener for Tls {
             tokio::select! {
                 (stream, _) = Listener::accept(&mut self.tcp) => { self.greeting.spawn(self.acceptor.accept(stream)); }
                 // A client that does not trust the certificate goes away.
-                Some(Ok(Ok(stream))) = self.greeting.join_next() => return (stream, ([0; 4], 0).into()),
+                Some(greeted) = self.greeting.join_next() => {
+                    if let Ok(Ok(stream)) = greeted { return (stream, ([0; 4], 0).into()); }
+                }
             }
         }
     }

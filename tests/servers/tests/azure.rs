@@ -1,5 +1,7 @@
 //! The double of Key Vault is what it says: like recordings of the real one, and good enough for Microsoft's own client.
 
+use std::time::Duration;
+
 use keyrot_test_servers::azure::{CLIENT, CLIENT_SECRET, FEDERATED_TOKEN, IDENTITY_HEADER, TENANT};
 use keyrot_test_servers::{Azure, new_home, run_program, tool};
 use serde_json::json;
@@ -36,6 +38,29 @@ async fn azure_is_what_was_recorded_and_what_the_vendors_client_reads() {
     ];
     let ended = run_program(&tool("python"), arguments, &variables, "").await;
     assert_eq!(ended.success(), "recorded\napplication\nidentities");
+}
+
+/// What is ours is small enough to be read against the documentation.
+#[test]
+fn azure_has_a_double_of_at_most_300_lines() {
+    assert!(include_str!("../src/azure_double.rs").lines().count() <= 300);
+}
+
+/// Whoever does not trust the certificate goes away in the middle of a handshake, and holds up nobody.
+#[tokio::test]
+async fn azure_serves_on_after_clients_that_do_not_trust_it() {
+    let azure = Azure::start().await;
+    let stranger = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let ask = |client: &reqwest::Client, url: String| client.get(format!("{url}/secrets/flash-01/")).send();
+    for _ in 0..8 {
+        let strangers: Vec<_> = (0..8).map(|_| tokio::spawn(ask(&stranger, azure.url()))).collect();
+        for request in strangers {
+            assert!(request.await.unwrap().is_err());
+        }
+        let friend = ask(&azure.client(), azure.named_url());
+        let answered = tokio::time::timeout(Duration::from_secs(10), friend).await;
+        assert_eq!(answered.expect("an answer in time").unwrap().status(), 401);
+    }
 }
 
 #[tokio::test]
