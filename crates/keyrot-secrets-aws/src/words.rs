@@ -40,11 +40,14 @@ impl Asked<'_> {
             ),
             Trouble::NoConnection(why) => (
                 format!("no connection: {why}"),
-                "check the network, AWS_REGION, AWS_ENDPOINT_URL and AWS_CA_BUNDLE".to_owned(),
+                match why.contains("InvalidContentType") {
+                    true => "does the server speak http? then its address begins with http://".to_owned(),
+                    false => "check the network, AWS_REGION, AWS_ENDPOINT_URL and AWS_CA_BUNDLE".to_owned(),
+                },
             ),
             Trouble::TimedOut(total) => (
                 format!("no answer within {total:?}"),
-                "it is asked again by itself; KEYROT_SECRET_TIMEOUT is how long it may take".to_owned(),
+                "check the network, or raise KEYROT_SECRET_TIMEOUT if it is only slow".to_owned(),
             ),
         };
         self.error(place, trouble.kind(), &found, &todo)
@@ -86,7 +89,7 @@ impl Asked<'_> {
             ),
             SecretErrorKind::Throttled => (
                 format!("AWS asks to slow down ({code})"),
-                "it is asked again by itself; a longer KEYROT_SECRET_TTL asks less".to_owned(),
+                "try again in a while; a longer KEYROT_SECRET_TTL asks less".to_owned(),
             ),
             _ if code.is_empty() => (
                 "what answers is not Secrets Manager".to_owned(),
@@ -94,7 +97,7 @@ impl Asked<'_> {
             ),
             _ => (
                 format!("AWS cannot serve now ({code})"),
-                "it is asked again by itself; https://health.aws.amazon.com tells of outages".to_owned(),
+                "try again in a while; https://health.aws.amazon.com tells of outages".to_owned(),
             ),
         }
     }

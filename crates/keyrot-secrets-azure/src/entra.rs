@@ -33,7 +33,11 @@ impl Entra {
                 return LoginError::new(SecretErrorKind::Unavailable, what);
             }
             let broken = broken(error);
-            return LoginError::new(broken.kind, format!("{place} cannot be asked: {}", broken.what));
+            let what = format!(
+                "{place} cannot be asked: {}; check AZURE_AUTHORITY_HOST and the network",
+                broken.what
+            );
+            return LoginError::new(broken.kind, what);
         };
         let kind = match status {
             429 => SecretErrorKind::Throttled,

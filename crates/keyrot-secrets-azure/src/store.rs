@@ -140,7 +140,11 @@ impl AzureStore {
             Ok(Ok(secret)) => return Ok(secret),
             Ok(Err(trouble)) => (trouble.kind, trouble.what),
             Err(_) => {
-                let what = format!("no answer from {} within {total:?}, login included", self.vault.address);
+                let address = &self.vault.address;
+                let what = format!(
+                    "no answer from {address} within {total:?}, login included; raise KEYROT_SECRET_TIMEOUT if it is only \
+                     slow"
+                );
                 (SecretErrorKind::TimedOut, what)
             }
         };

@@ -65,7 +65,11 @@ impl Trouble {
             ),
             _ => {
                 let broken = broken(&error);
-                Self::new(broken.kind, format!("{address} cannot be asked: {}", broken.what))
+                let what = format!(
+                    "{address} cannot be asked: {}; check AZURE_VAULT_URL and the network",
+                    broken.what
+                );
+                Self::new(broken.kind, what)
             }
         }
     }

@@ -159,6 +159,7 @@ async fn of_the_credential(moto: &Moto, home: &Path) -> Vec<SecretError> {
 async fn of_the_way(moto: &mut Moto, home: &Path) -> Vec<SecretError> {
     let total = Duration::from_secs(5);
     let mut errors = vec![error(&store(&format!("{}/moto-api", moto.url()), home, &[], total)).await];
+    errors.push(error(&store(&moto.url().replace("http:", "https:"), home, &[], total)).await);
     let nowhere = format!("http://127.0.0.1:{}", free_port());
     errors.push(error(&store(&nowhere, home, &[], total)).await);
 
