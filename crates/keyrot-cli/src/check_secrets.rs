@@ -37,6 +37,8 @@ impl<'a> Secrets<'a> {
     }
 
     pub(crate) fn findings(&self) -> Vec<Finding> {
+        let failed =
+            || self.each.iter().filter_map(|read| Some((&read.key.key_id, read.secret.as_ref().err()?)));
         let each = self.each.iter().map(|Read { key, locator, secret }| match secret {
             Ok(secret) if !can_be_sent(secret.expose_secret()) => {
                 let text = format!(
@@ -47,6 +49,13 @@ impl<'a> Secrets<'a> {
             }
             Ok(_) => Finding::new(Level::Ok, key.key_id.as_str(), format!("its secret is there: {locator}")),
             Err(error) => {
+                // trouble of the store itself is the same for each key
+                if let Some((first, _)) = failed().find(|(_, first)| first.is_same_trouble(error))
+                    && *first != key.key_id
+                {
+                    let text = format!("its secret cannot be had, as that of {first}: {locator}");
+                    return Finding::new(Level::Error, key.key_id.as_str(), text);
+                }
                 let trouble = match error.kind() {
                     SecretErrorKind::NotFound | SecretErrorKind::Empty => "is missing",
                     SecretErrorKind::Disabled => "is switched off",
@@ -131,6 +140,7 @@ pub(crate) fn unused_variables(settings: &Settings, keys: &KeySet, store: &dyn S
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
     use keyrot::secrets_env::EnvStore;
     use keyrot::{Environment, Vars};
 
@@ -191,5 +201,43 @@ mod tests {
         let found = unused_variables(&settings, &keys, &*settings.secrets().unwrap());
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].level, &*found[0].subject), (Level::Info, "GEMINI_KEY_e"));
+    }
+
+    /// A store that cannot serve any of these keys: of some it says that there is no secret.
+    #[derive(Debug)]
+    struct Down;
+
+    #[async_trait]
+    impl SecretStore for Down {
+        fn locator(&self, key: &KeyMetadata) -> String {
+            format!("down:{}", key.key_id)
+        }
+
+        async fn fetch(&self, key: &KeyMetadata) -> Result<SecretString, SecretError> {
+            let kind = match key.model_name.as_str() {
+                "missing" => SecretErrorKind::NotFound,
+                _ => SecretErrorKind::Unreachable,
+            };
+            Err(SecretError::new(kind, self.locator(key), "told at length"))
+        }
+    }
+
+    #[tokio::test]
+    async fn trouble_of_the_store_itself_is_told_once() {
+        let text = r#"{"keys": [{"key_id": "a", "model_name": "m"}, {"key_id": "b", "model_name": "missing"},
+            {"key_id": "c", "model_name": "m"}, {"key_id": "d", "model_name": "missing"}]}"#;
+        let keys = KeySet::parse(text).unwrap();
+        let found = Secrets::read(&keys, &Down).await.findings();
+        let told: Vec<String> = found.iter().map(|f| format!("{}: {}", f.subject, f.message)).collect();
+        assert_eq!(
+            told,
+            [
+                "a: its secret cannot be had: down:a: told at length",
+                "b: its secret is missing: down:b: told at length",
+                "c: its secret cannot be had, as that of a: down:c",
+                "d: its secret is missing: down:d: told at length",
+            ]
+        );
+        assert!(found.iter().all(|finding| finding.level == Level::Error));
     }
 }

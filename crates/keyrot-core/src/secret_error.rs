@@ -84,6 +84,12 @@ impl SecretError {
     pub fn is_transient(&self) -> bool {
         self.kind.is_transient()
     }
+
+    /// True if both tell of the same trouble of the store, which is none of the keys': whoever has told of one need not
+    /// tell of the other.
+    pub fn is_same_trouble(&self, other: &Self) -> bool {
+        self.kind == other.kind && !self.kind.ends_the_secret()
+    }
 }
 
 impl fmt::Display for SecretError {

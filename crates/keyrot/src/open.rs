@@ -193,6 +193,23 @@ fn all_or_every_problem<A, B>(
     }
 }
 
+/// Why each key has no secret. Trouble of the store itself is told of one key: it is the same for all of them.
+fn told_once(errors: &[(KeyId, SecretError)]) -> String {
+    let mut told: Vec<(&SecretError, Vec<&str>)> = Vec::new();
+    for (id, error) in errors {
+        match told.iter_mut().find(|(first, _)| first.is_same_trouble(error)) {
+            Some((_, others)) => others.push(id.as_str()),
+            None => told.push((error, Vec::new())),
+        }
+    }
+    let texts = told.iter().map(|(error, others)| match others.as_slice() {
+        [] => error.to_string(),
+        [other] => format!("{error}; the same for {other}"),
+        others => format!("{error}; the same for {} others", others.len()),
+    });
+    texts.collect::<Vec<_>>().join("; ")
+}
+
 impl Opened {
     fn require_usable_key(&self) -> Result<(), ConfigError> {
         let active = self.pool.keys().iter().filter(|key| key.active).count();
@@ -204,8 +221,8 @@ impl Opened {
             )));
         }
         if self.without_secret.len() == active {
-            let each: Vec<String> = self.without_secret.iter().map(|(_, error)| error.to_string()).collect();
-            return Err(ConfigError::new(format!("{NO_KEYS}: no secret could be had: {}", each.join("; "))));
+            let told = told_once(&self.without_secret);
+            return Err(ConfigError::new(format!("{NO_KEYS}: no secret could be had: {told}")));
         }
         Ok(())
     }
@@ -237,5 +254,28 @@ impl Opened {
     pub async fn close(self) {
         self.background.stop().await;
         self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyrot_core::SecretErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn trouble_of_the_store_itself_is_told_once() {
+        let error = |id: &str, kind| {
+            (KeyId::parse(id).unwrap(), SecretError::new(kind, format!("store:{id}"), "told at length"))
+        };
+        use SecretErrorKind::{NotFound, Unreachable};
+        let two =
+            [error("a", Unreachable), error("b", NotFound), error("c", Unreachable), error("d", NotFound)];
+        assert_eq!(
+            told_once(&two),
+            "store:a: told at length; the same for c; store:b: told at length; store:d: told at length"
+        );
+        let many: Vec<_> = (0..50).map(|number| error(&format!("k{number}"), Unreachable)).collect();
+        assert_eq!(told_once(&many), "store:k0: told at length; the same for 49 others");
     }
 }
