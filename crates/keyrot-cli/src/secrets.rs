@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use keyrot::SystemClock;
 use keyrot::secrecy::{ExposeSecret, SecretString};
+use keyrot::{SecretErrorKind, SystemClock};
 use serde::Serialize;
 
 use crate::arguments::{Options, duration};
@@ -72,7 +72,12 @@ pub(crate) async fn run(arguments: SecretsArguments, options: &Options) -> Resul
 async fn put(target: &Target, secret: &SecretString, json: bool) -> Result<(), Failure> {
     let Target { store, key, locator, .. } = target;
     let written = store.put(key, secret).await;
-    written.map_err(|error| Failure::failed(format!("the secret was not written: {error}")))?;
+    written.map_err(|error| match error.kind() {
+        SecretErrorKind::TimedOut => Failure::failed(format!(
+            "whether the secret was written is not known; look, and put it again: {error}"
+        )),
+        _ => Failure::failed(format!("the secret was not written: {error}")),
+    })?;
     let verified = match store.fetch(key).await {
         Ok(read) if read.expose_secret() == secret.expose_secret() => true,
         Ok(_) => {

@@ -109,6 +109,9 @@ async fn a_vault_that_hangs_or_is_gone_is_told_in_time() {
     let (mut server, provider) = (OpenBao::dev().await, serve(provider()).await);
     let env = guides_block(&server);
     server.process().freeze();
+    let hasty = place(&provider).file(".env", &env).set("KEYROT_SECRET_TIMEOUT", "500ms");
+    let put = hasty.run_with(&["secrets", "put", "flash_01"], "secret-of-flash-01");
+    put.fails(1, &["whether the secret was written is not known", "vault:secret/algoagent/flash_01"]);
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let gone = env.replace(server.address(), &nobody);
     for (env, address) in [(&env, server.address()), (&gone, nobody.as_str())] {
