@@ -6,6 +6,7 @@ use gemini_sim::SimServer;
 use keyrot_test_servers::{Moto, free_port};
 
 use crate::place::{EXAMPLE, Place, provider, serve};
+use crate::stores;
 
 /// The guide's own lines, with secrets that the provider knows.
 const GUIDE: [&str; 2] = [
@@ -98,6 +99,40 @@ async fn a_secret_that_aws_lacks_is_told_and_put() {
     let look = "secretsmanager get-secret-value --secret-id algoagent/flash_02 --query SecretString";
     assert_eq!(server.aws(look.split(' ')).await, "\"secret-of-flash-02\"");
     checks_and_generates(&place);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs moto and aws: cargo xtask test"]
+async fn a_key_in_aws_is_rotated_and_put_back_if_it_is_refused_then() {
+    let (server, provider) = (Moto::start().await, stores::with_a_new_key().await);
+    follow_the_guide(&server).await;
+    let place = place(&provider).file(".env", &guides_block(server.url()));
+    let look =
+        "secretsmanager get-secret-value --secret-id algoagent/flash_01 --query SecretString --output text";
+    stores::rotates(&place, &provider, async || server.aws(look.split(' ')).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs moto and aws: cargo xtask test"]
+async fn no_command_shows_a_secret_or_what_it_logs_in_to_aws_with() {
+    const SECRETS: [&str; 2] = ["AIzaSentinel-2e7c90f1b5", "AIzaSentinel-6b03d8-new"];
+    const SIGNS: [&str; 2] = ["wJalrXUtnFEMI-K7MDENG-bPxRf", "IQoJb3JpZ2luX2VjEJ7-90210"];
+    let (mut server, provider) = (Moto::start().await, serve(provider()).await);
+    for id in ["flash_01", "flash_02"] {
+        let name = format!("algoagent/{id}");
+        server.aws(["secretsmanager", "create-secret", "--name", &name, "--secret-string", SECRETS[0]]).await;
+    }
+    let env = guides_block(server.url()).replace("secret-of-the-test", SIGNS[0]);
+    let place = place(&provider)
+        .file(".env", &format!("{env}AWS_SESSION_TOKEN={}\n", SIGNS[1]))
+        .set("RUST_LOG", "trace")
+        .set("RUST_BACKTRACE", "full");
+    let unseen = [SECRETS, SIGNS].concat();
+    stores::says_none_of(&place, SECRETS[1], &unseen);
+    server.aws("secretsmanager delete-secret --secret-id algoagent/flash_01".split(' ')).await;
+    stores::says_none_of(&place, SECRETS[1], &unseen);
+    server.process().kill();
+    stores::says_none_of(&place, SECRETS[1], &unseen);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,7 @@ mod secrets;
 mod setting_up;
 mod sharing;
 mod stopping;
+mod stores;
 mod terminal;
 mod typing;
 mod vault;

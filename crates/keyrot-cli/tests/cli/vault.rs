@@ -7,6 +7,7 @@ use gemini_sim::SimServer;
 use keyrot_test_servers::{Certificates, OpenBao, free_port};
 
 use crate::place::{EXAMPLE, Place, provider, serve};
+use crate::stores;
 
 /// The guide's own lines, with secrets that the provider knows.
 const GUIDE: [&str; 2] = [
@@ -94,6 +95,9 @@ async fn a_secret_that_vault_lacks_is_told_and_put() {
     for words in ["keyrot secrets put flash_02", "vault kv get secret/algoagent/flash_02", server.address()] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
+    let one = place.run(&["generate", "Buy on Mondays", "--no-verify"]);
+    assert_eq!(one.code, 0, "the other key serves: {one:?}");
+    assert!(one.stderr.contains("warning: key flash_02 is not used, it has no secret: vault:"), "{one:?}");
     let put = place.run_with(&["secrets", "put", "flash_02"], "secret-of-flash-02\n");
     assert_eq!(put.code, 0, "{put:?}");
     assert_eq!(
@@ -101,6 +105,60 @@ async fn a_secret_that_vault_lacks_is_told_and_put() {
         "secret-of-flash-02"
     );
     checks_and_generates(&place);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs OpenBao: cargo xtask test"]
+async fn a_key_in_vault_is_rotated_and_put_back_if_it_is_refused_then() {
+    let (server, provider) = (OpenBao::dev().await, stores::with_a_new_key().await);
+    follow_the_guide(&server).await;
+    let place = place(&provider).file(".env", &guides_block(&server));
+    let stored = async || server.bao(["kv", "get", "-field=value", "secret/algoagent/flash_01"]).await;
+    stores::rotates(&place, &provider, stored).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs OpenBao: cargo xtask test"]
+async fn vault_of_kv_version_1_does_not_tell_the_age_of_secrets() {
+    let (server, provider) = (OpenBao::dev().await, serve(provider()).await);
+    server.enable_kv("old", 1).await;
+    for line in GUIDE {
+        server.bao(line.replace("secret/", "old/").split(' ')).await;
+    }
+    let env = guides_block(&server).replace("secret/algoagent", "old/algoagent");
+    let check = place(&provider).file(".env", &env).run(&["check"]);
+    assert_eq!(check.code, 0, "{check:?}");
+    let told = "the store vault does not tell how old they are: replace each every 90 days";
+    assert!(check.stdout.contains(told), "{check:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs OpenBao: cargo xtask test"]
+async fn no_command_shows_a_secret_or_what_it_logs_in_to_vault_with() {
+    const SECRETS: [&str; 2] = ["AIzaSentinel-b81f40c7e2", "AIzaSentinel-94d6a3-new"];
+    let (mut server, provider) = (OpenBao::dev().await, serve(provider()).await);
+    for id in ["flash_01", "flash_02"] {
+        let (path, value) = (format!("secret/algoagent/{id}"), format!("value={}", SECRETS[0]));
+        server.bao(["kv", "put", &path, &value]).await;
+    }
+    let rules = "path \"secret/data/algoagent/*\" {\n  capabilities = [\"create\", \"read\", \"update\"]\n}";
+    server.policy("keyrot", rules).await;
+    let role = server.app_role("keyrot", "1h", "24h").await;
+    let env = format!(
+        "ENABLE_KEY_ROTATION=true\nSECRET_STORE_TYPE=vault\nVAULT_ADDR={}\nVAULT_ROLE_ID={}\nVAULT_SECRET_ID={}\n",
+        server.address(),
+        role.role_id,
+        role.secret_id
+    );
+    let place = place(&provider).file(".env", &env).set("RUST_LOG", "trace").set("RUST_BACKTRACE", "full");
+    let unseen = [SECRETS[0], SECRETS[1], &role.role_id, &role.secret_id];
+    stores::says_none_of(&place, SECRETS[1], &unseen);
+    server.policy("keyrot", &rules.replace("\"create\", \"read\", \"update\"", "\"deny\"")).await;
+    stores::says_none_of(&place, SECRETS[1], &unseen);
+    server.bao(["delete", "auth/approle/role/keyrot"]).await;
+    stores::says_none_of(&place, SECRETS[1], &unseen);
+    server.process().kill();
+    stores::says_none_of(&place, SECRETS[1], &unseen);
 }
 
 #[tokio::test(flavor = "multi_thread")]
