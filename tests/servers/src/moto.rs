@@ -58,6 +58,16 @@ impl Moto {
         request(Method::POST, &format!("{}/moto-api/reset", self.url), None).await;
     }
 
+    /// From now on nobody may do more than the policies of his user allow. Of a policy only the actions count: moto asks
+    /// for each of them on the resource `*`.
+    pub async fn check_permissions(&self) {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.post(format!("{}/moto-api/reset-auth", self.url));
+        let request = request.header("content-type", "text/plain").body("0"); // actions that are free
+        let reply = request.send().await.expect("the server answers");
+        assert!(reply.status().is_success(), "{}", reply.status());
+    }
+
     /// Runs the real command `aws` against it; returns what it printed.
     ///
     /// # Panics

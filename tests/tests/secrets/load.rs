@@ -20,9 +20,9 @@ const CONCURRENCY: usize = 8;
 /// So many requests have begun when it happens; the others begin after it.
 const BEFORE: usize = 60;
 /// The only key: nothing else can serve.
-const KEY: &str = "flash_01";
-const OLD: &str = "AIzaSyOld-4b8d1e7a2f";
-const NEW: &str = "AIzaSyNew-93c6f05be1";
+pub(crate) const KEY: &str = "flash_01";
+pub(crate) const OLD: &str = "AIzaSyOld-4b8d1e7a2f";
+pub(crate) const NEW: &str = "AIzaSyNew-93c6f05be1";
 /// How many keys a cold start asks for.
 const KEYS: usize = 50;
 
@@ -69,8 +69,7 @@ impl<S: StoreServer> Service<S> {
     async fn start(more: &[(&'static str, &str)]) -> Self {
         let store = S::start().await;
         store.put(KEY, OLD).await;
-        let keys = Project::new("mine").key("old", OLD).key("new", NEW);
-        let provider = SimServer::start(Config::default().project(keys)).await.unwrap();
+        let provider = provider().await;
         let folder = TempDir::new().unwrap();
         let opened = open(&store, &provider, &folder, 1, more).await.unwrap();
         let gemini = Arc::new(opened.gemini().unwrap());
@@ -79,40 +78,67 @@ impl<S: StoreServer> Service<S> {
 
     /// All requests; `happens` is done when the first of them have begun.
     async fn load(&mut self, happens: impl AsyncFnOnce(&mut S, &SimServer)) {
-        let begun = Arc::new(AtomicUsize::new(0));
-        let (open, gate) = watch::channel(false);
-        let mut callers = JoinSet::new();
-        for _ in 0..CONCURRENCY {
-            let (gemini, begun, mut gate) = (Arc::clone(&self.gemini), Arc::clone(&begun), gate.clone());
-            callers.spawn(async move {
-                loop {
-                    let number = begun.fetch_add(1, Ordering::Relaxed);
-                    if number >= REQUESTS {
-                        return;
-                    }
-                    if number >= BEFORE {
-                        gate.wait_for(|open| *open).await.unwrap();
-                    }
-                    let body = GenerateRequest::user("Buy when RSI is below 30");
-                    let done = gemini.generate(&KeyRequest::model(MODEL), &body).await;
-                    done.unwrap_or_else(|error| panic!("caller {number} saw an error: {error}"));
+        let Self { store, provider, gemini, .. } = self;
+        load(gemini, async || happens(store, provider).await).await;
+    }
+}
+
+/// All requests; `happens` is done when the first of them have begun.
+pub(crate) async fn load(gemini: &Arc<PooledGemini>, happens: impl AsyncFnOnce()) {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (open, gate) = watch::channel(false);
+    let mut callers = JoinSet::new();
+    for _ in 0..CONCURRENCY {
+        let (gemini, begun, mut gate) = (Arc::clone(gemini), Arc::clone(&begun), gate.clone());
+        callers.spawn(async move {
+            loop {
+                let number = begun.fetch_add(1, Ordering::Relaxed);
+                if number >= REQUESTS {
+                    return;
                 }
-            });
-        }
-        let started = async || begun.load(Ordering::Relaxed) >= BEFORE;
-        wait_until("the load to begin", Duration::from_secs(30), started).await;
-        happens(&mut self.store, &self.provider).await;
-        open.send(true).unwrap();
-        callers.join_all().await;
+                if number >= BEFORE {
+                    gate.wait_for(|open| *open).await.unwrap();
+                }
+                let body = GenerateRequest::user("Buy when RSI is below 30");
+                let done = gemini.generate(&KeyRequest::model(MODEL), &body).await;
+                done.unwrap_or_else(|error| panic!("caller {number} saw an error: {error}"));
+            }
+        });
     }
+    let started = async || begun.load(Ordering::Relaxed) >= BEFORE;
+    wait_until("the load to begin", Duration::from_secs(30), started).await;
+    happens().await;
+    open.send(true).unwrap();
+    callers.join_all().await;
+}
 
-    fn answered(&self, by: &str) -> usize {
-        self.count(|attempt| attempt.key_id.as_deref() == Some(by) && attempt.status == Some(200))
-    }
+/// A provider that knows the secret of before and the one after it.
+pub(crate) async fn provider() -> SimServer {
+    let keys = Project::new("mine").key("old", OLD).key("new", NEW);
+    SimServer::start(Config::default().project(keys)).await.unwrap()
+}
 
-    fn count(&self, counts: impl Fn(&Attempt) -> bool) -> usize {
-        self.provider.attempts().iter().filter(|attempt| counts(attempt)).count()
-    }
+fn count(provider: &SimServer, counts: impl Fn(&Attempt) -> bool) -> usize {
+    provider.attempts().iter().filter(|attempt| counts(attempt)).count()
+}
+
+fn answered(provider: &SimServer, by: &str) -> usize {
+    count(provider, |attempt| attempt.key_id.as_deref() == Some(by) && attempt.status == Some(200))
+}
+
+/// The provider takes the secret of before no more.
+pub(crate) fn refuse_the_old_one(provider: &SimServer) {
+    provider.add_fault(Fault::new(FaultKind::KeyInvalid).key("old")).unwrap();
+}
+
+/// Every request was answered, those that began after it by the new secret; nobody but the calls in flight met a refusal.
+pub(crate) fn assert_taken_over(provider: &SimServer) {
+    let refused = count(provider, |attempt| attempt.status == Some(400));
+    println!("{REQUESTS} requests: {refused} calls were refused, no caller saw it");
+    assert!((1..=CONCURRENCY).contains(&refused), "{refused} calls were refused");
+    let [old, new] = ["old", "new"].map(|key| answered(provider, key));
+    assert_eq!(old + new, REQUESTS);
+    assert!(new >= REQUESTS - BEFORE, "{new} by the new one");
 }
 
 /// Opens a pool of so many keys as a program does.
@@ -145,14 +171,10 @@ pub(crate) async fn a_replaced_secret_is_taken_over<S: StoreServer>() {
     service
         .load(async |store, provider| {
             store.put(KEY, NEW).await;
-            provider.add_fault(Fault::new(FaultKind::KeyInvalid).key("old")).unwrap();
+            refuse_the_old_one(provider);
         })
         .await;
-    let refused = service.count(|attempt| attempt.status == Some(400));
-    println!("{REQUESTS} requests: {refused} calls were refused, no caller saw it");
-    assert!((1..=CONCURRENCY).contains(&refused), "{refused} calls were refused");
-    assert_eq!(service.answered("old") + service.answered("new"), REQUESTS);
-    assert!(service.answered("new") >= REQUESTS - BEFORE, "{} by the new one", service.answered("new"));
+    assert_taken_over(&service.provider);
     assert_eq!(service.store.reads().await - read_before, 1, "reads of the store");
     service.opened.pool.close().await;
 }
@@ -168,8 +190,8 @@ pub(crate) async fn a_lost_store_is_not_noticed_until_a_cold_start<S: StoreServe
             Loss::Frozen => store.process().freeze(),
         })
         .await;
-    assert_eq!(service.answered("old"), REQUESTS);
-    assert_eq!(service.count(|_| true), REQUESTS, "no call was made twice");
+    assert_eq!(answered(&service.provider, "old"), REQUESTS);
+    assert_eq!(service.provider.attempts().len(), REQUESTS, "no call was made twice");
 
     let Service { store, provider, folder, .. } = &service;
     let (opened, took) = timed(open(store, provider, folder, KEYS, &[])).await;

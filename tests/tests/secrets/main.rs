@@ -9,5 +9,8 @@
 
 mod aws;
 mod azure;
+#[cfg(unix)]
+mod documented;
+mod env;
 mod load;
 mod vault;
