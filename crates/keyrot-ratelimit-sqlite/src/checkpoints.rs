@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -23,25 +23,29 @@ const FEW: i64 = 256;
 /// How long a moment between two writers is looked for.
 const WITHIN: Duration = Duration::from_millis(500);
 
-/// A commit waits for nothing of ours.
-const QUIET: u8 = 0;
-/// Writers are held up.
-const HOLDS_UP: u8 = 1;
-/// The next commit begins the log anew. SQLite has the disk confirm that before it goes on.
-const FOLDED_IN: u8 = 2;
+/// What the two threads tell each other.
+#[derive(Default)]
+struct Stage {
+    /// The next commit begins the log anew. SQLite has the disk confirm that before it goes on.
+    folded_in: AtomicBool,
+    /// Goes up when writers are held up and when they are let go: odd meanwhile.
+    hold_ups: AtomicU32,
+}
 
 pub(crate) struct Checkpoints {
     path: Arc<Path>,
     due: Option<SyncSender<()>>,
     commits: u32,
-    stage: Arc<AtomicU8>,
+    stage: Arc<Stage>,
     /// The transaction that is under way began after the log was folded in.
     begins_log: bool,
+    /// `hold_ups` when it began.
+    hold_ups: u32,
 }
 
 impl Checkpoints {
     pub(crate) fn new(path: Arc<Path>) -> Self {
-        Self { path, due: None, commits: 0, stage: Arc::default(), begins_log: false }
+        Self { path, due: None, commits: 0, stage: Arc::default(), begins_log: false, hold_ups: 0 }
     }
 
     /// The log may have been left behind long.
@@ -54,21 +58,22 @@ impl Checkpoints {
 
     /// Whether the next commit has to.
     pub(crate) fn wait_for_disk(&self) -> bool {
-        self.stage.load(Ordering::Acquire) == FOLDED_IN
-    }
-
-    /// Whether it is this process itself that holds up its writer.
-    pub(crate) fn hold_up(&self) -> bool {
-        self.stage.load(Ordering::Acquire) == HOLDS_UP
+        self.stage.folded_in.load(Ordering::Acquire)
     }
 
     pub(crate) fn about_to_commit(&mut self) {
-        self.begins_log = self.stage.load(Ordering::Acquire) == FOLDED_IN;
+        self.begins_log = self.stage.folded_in.load(Ordering::Acquire);
+        self.hold_ups = self.stage.hold_ups.load(Ordering::Acquire);
+    }
+
+    /// Whether it was this process itself that held up its writer since it was about to commit.
+    pub(crate) fn held_up(&self) -> bool {
+        self.hold_ups % 2 == 1 || self.hold_ups != self.stage.hold_ups.load(Ordering::Acquire)
     }
 
     pub(crate) fn committed(&mut self) {
         if self.begins_log {
-            let _ = self.stage.compare_exchange(FOLDED_IN, QUIET, Ordering::AcqRel, Ordering::Relaxed); // or it is folded in again
+            self.stage.folded_in.store(false, Ordering::Release);
         }
         self.commits += 1;
         if self.commits < EVERY {
@@ -85,22 +90,22 @@ impl Checkpoints {
 }
 
 /// Ends with the sender. Without a thread the log grows, and is tried again.
-fn start(path: Arc<Path>, stage: Arc<AtomicU8>) -> Option<SyncSender<()>> {
+fn start(path: Arc<Path>, stage: Arc<Stage>) -> Option<SyncSender<()>> {
     let (sender, due) = sync_channel(1);
     let thread = std::thread::Builder::new().name("keyrot-sqlite-log".to_owned());
     thread.spawn(move || run(&path, &due, &stage)).ok().map(|_| sender)
 }
 
-fn run(path: &Path, due: &Receiver<()>, stage: &AtomicU8) {
+fn run(path: &Path, due: &Receiver<()>, stage: &Stage) {
     while due.recv().is_ok() {
         if let Err(error) = fold_in(path, stage) {
             tracing::debug!(%error, path = %path.display(), "the log of a file of limits was not folded in");
         }
-        stage.store(FOLDED_IN, Ordering::Release);
+        stage.folded_in.store(true, Ordering::Release);
     }
 }
 
-fn fold_in(path: &Path, stage: &AtomicU8) -> rusqlite::Result<()> {
+fn fold_in(path: &Path, stage: &Stage) -> rusqlite::Result<()> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -117,8 +122,10 @@ fn fold_in(path: &Path, stage: &AtomicU8) -> rusqlite::Result<()> {
             break;
         }
     }
-    stage.store(HOLDS_UP, Ordering::Release);
-    connection.query_one("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
+    stage.hold_ups.fetch_add(1, Ordering::AcqRel);
+    let restarted = connection.query_one("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+    stage.hold_ups.fetch_add(1, Ordering::AcqRel);
+    restarted
 }
 
 #[cfg(test)]

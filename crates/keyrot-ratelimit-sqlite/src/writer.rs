@@ -136,7 +136,7 @@ impl Writer {
 
     /// Somebody else has the lock: another process, unless it is our own log that is begun anew.
     fn meet(&mut self) {
-        if !self.checkpoints.hold_up() {
+        if !self.checkpoints.held_up() {
             self.turns.meet(self.clock.now());
         }
     }
