@@ -17,6 +17,9 @@ use crate::writer::Writer;
 /// Questions of one transaction: other processes wait while it lasts.
 const AT_ONCE: usize = 256;
 
+/// Questions after which those who had met are thought to have gone.
+const COMPANY: u32 = 32;
+
 /// The callers' end; the thread ends with its last clone.
 #[derive(Clone)]
 pub(crate) struct Line {
@@ -38,8 +41,15 @@ pub(crate) struct Served {
 struct Present {
     /// Questions that the thread has not answered yet.
     with_thread: AtomicUsize,
+    alone: Mutex<Alone>,
+}
+
+#[derive(Default)]
+struct Alone {
     /// Of somebody who has seen nobody else so far.
-    alone: Mutex<Option<Question>>,
+    question: Option<Question>,
+    /// So many more go to the thread without looking around: where several have met they meet again.
+    company: u32,
 }
 
 /// The thread has ended: nothing is booked any more.
@@ -60,17 +70,23 @@ impl Line {
         }
         {
             let mut alone = lock(&self.present.alone);
-            if alone.is_some() || self.present.with_thread.load(Ordering::Acquire) > 0 {
-                let first = alone.take();
+            if alone.question.is_some() || self.present.with_thread.load(Ordering::Acquire) > 0 {
+                alone.company = COMPANY;
+                let first = alone.question.take();
                 drop(alone);
                 first.map_or(Ok(()), |first| self.send(first))?;
                 return self.send(question);
             }
-            *alone = Some(question);
+            if alone.company > 0 {
+                alone.company -= 1;
+                drop(alone);
+                return self.send(question);
+            }
+            alone.question = Some(question);
         }
         let left_behind = LeftBehind(self);
         look_around().await;
-        let question = lock(&self.present.alone).take();
+        let question = lock(&self.present.alone).question.take();
         drop(left_behind);
         match question.and_then(|question| self.book(question)) {
             Some(question) => self.send(question),
@@ -101,7 +117,7 @@ struct LeftBehind<'l>(&'l Line);
 
 impl Drop for LeftBehind<'_> {
     fn drop(&mut self) {
-        if let Some(question) = lock(&self.0.present.alone).take() {
+        if let Some(question) = lock(&self.0.present.alone).question.take() {
             let _ = self.0.send(question); // without a thread there is nobody to tell
         }
     }
@@ -204,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn several_go_to_the_thread_together_and_the_next_one_does_not() {
+    async fn several_go_to_the_thread_together_and_go_on_to_until_one_is_alone_for_long() {
         let (_folder, line, served) = open();
         let (questions, told): (Vec<_>, Vec<_>) = (0..3).map(|_| reserve()).unzip();
         let mut questions = questions.into_iter().map(|question| line.put(question));
@@ -217,8 +233,11 @@ mod tests {
         for told in told {
             assert!(told.await.unwrap().is_ok());
         }
-        while line.present.with_thread.load(Ordering::Acquire) > 0 {
-            tokio::task::yield_now().await;
+        for left in (0..COMPANY).rev() {
+            let (question, told) = reserve();
+            assert!(line.put(question).await.is_ok());
+            assert!(told.await.unwrap().is_ok());
+            assert_eq!(lock(&line.present.alone).company, left, "he did not look around");
         }
         assert!(is_answered_at_once(&line).await);
         drop(line);
