@@ -1,5 +1,6 @@
 //! How a key is got: plan, secret, reserve; and waiting in line when there is none.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ impl KeyPool {
     /// # Errors
     /// [`AcquireError::Exhausted`] says when to try again.
     pub async fn acquire(&self, request: &KeyRequest) -> Result<KeyLease, AcquireError> {
-        let work = async {
+        let work = pin!(async {
             match self.inner.waiters.line(request) {
                 Line::Empty => self.acquire_now(request, &Tried::default()).await,
                 line => match self.pass(request, line).await {
@@ -32,7 +33,7 @@ impl KeyPool {
                     None => Err(AcquireError::Exhausted(self.exhausted_now(request))),
                 },
             }
-        };
+        });
         self.observe(request).until(work).await
     }
 
@@ -46,7 +47,9 @@ impl KeyPool {
         within: Duration,
     ) -> Result<KeyLease, AcquireError> {
         let deadline = self.inner.clock.now() + within;
-        self.observe(request).until(self.acquire_until(request, deadline, &Tried::default())).await
+        let tried = Tried::default();
+        let work = pin!(self.acquire_until(request, deadline, &tried));
+        self.observe(request).until(work).await
     }
 
     pub(crate) async fn acquire_until(

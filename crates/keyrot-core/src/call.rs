@@ -1,6 +1,7 @@
 //! A call with failover: the next key after a failure, separate budgets for other keys and for the
 //! same key, one deadline over all, and the cause of every attempt kept.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use crate::error::{AcquireError, Attempt, RunEnd, RunError};
@@ -110,7 +111,7 @@ impl Call {
     pub async fn next(&mut self) -> Result<ActiveLease, AcquireError> {
         loop {
             let observed = self.pool.observe(&self.request);
-            let lease = observed.until(self.acquire()).await?;
+            let lease = observed.until(pin!(self.acquire())).await?;
             // A lease whose scope was blocked while it was made gives its quota back: plan again.
             if let Ok(active) = lease.begin() {
                 return Ok(active);

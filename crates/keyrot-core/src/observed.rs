@@ -1,6 +1,7 @@
 //! Getting a key as it is seen from outside: its span, and how long it took.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tracing::field::Empty;
@@ -40,10 +41,11 @@ impl KeyPool {
 }
 
 impl Observed {
-    /// Until the key is there, or it is known that there is none for now.
+    /// Until the key is there, or it is known that there is none for now. `work` stays where it is: it is large, and
+    /// this is the path of every call.
     pub(crate) async fn until(
         self,
-        work: impl Future<Output = Result<KeyLease, AcquireError>>,
+        work: Pin<&mut impl Future<Output = Result<KeyLease, AcquireError>>>,
     ) -> Result<KeyLease, AcquireError> {
         let got = work.instrument(self.span.clone()).await;
         if let Ok(lease) = &got {
