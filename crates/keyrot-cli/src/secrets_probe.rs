@@ -60,8 +60,10 @@ fn answer(error: &GeminiError) -> Answer {
         Effect::Success | Effect::Cooldown | Effect::UntilPacificMidnight | Effect::NoQuota => {
             Answer::Accepted
         }
-        Effect::Fail | Effect::OutOfCredit | Effect::ModelMissing => Answer::Refused(outcome.detail),
-        _ => Answer::NotYet(outcome.detail), // also a project: what was switched on just now takes a while
+        Effect::Fail | Effect::OutOfCredit | Effect::ModelMissing => {
+            Answer::Refused(outcome.detail.into_owned())
+        }
+        _ => Answer::NotYet(outcome.detail.into_owned()), // also a project: what was switched on just now takes a while
     }
 }
 

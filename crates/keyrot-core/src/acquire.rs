@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::error::{AcquireError, Exhausted};
 use crate::key::ModelName;
 use crate::lease::{KeyLease, Leased};
-use crate::limit::{Ask, Group, Refusal, Reserved};
+use crate::limit::{Ask, Candidate, Group, Refusal, Reserved};
 use crate::offer::{Offer, Pick};
 use crate::outcome::{Reason, Scope};
 use crate::plan::{Described, Plan, Tried};
@@ -180,7 +180,7 @@ impl KeyPool {
             }
             let Some(grant) = grant else { continue };
             let Some((pick, secret)) = offer.take(grant.candidate) else { continue };
-            let (key, group, limits, spot, marks) = pick.keep();
+            let (key, Candidate { group, limits, .. }, spot, marks) = pick.keep();
             return Ok(Try::Leased(KeyLease::new(Leased {
                 pool: self.clone(),
                 key,
@@ -209,7 +209,7 @@ impl KeyPool {
         if shared.closed {
             return Err(AcquireError::Closed);
         }
-        let Shared { state, rng, seen, .. } = &mut *shared;
+        let Shared { state, rng, .. } = &mut *shared;
         let choice = match state.plan(request, model, tried, now, rng) {
             Plan::Chosen(choice) => choice,
             Plan::Refused(refusal) => return Ok(Err(Try::Refused(state.describe(refusal)))),
@@ -218,13 +218,13 @@ impl KeyPool {
         let expires = now.saturating_add(Tick::try_from(probe_ttl.as_millis()).unwrap_or(Tick::MAX));
         let fresh = state.wants_fresh_secret(choice.key);
         let marks = state.begin_probe(choice, now, expires);
-        Ok(Ok((self.pick(state, choice, marks), fresh, *seen)))
+        Ok(Ok((self.pick(state, choice, marks), fresh, self.seen())))
     }
 
     fn take_refusals(&self, offer: &Offer<'_>, size: u64, reply: &Reserved) {
         let now = self.tick();
         let mut shared = self.lock();
-        shared.learn(&reply.changed, reply.generation, reply.now, now);
+        self.learn(&mut shared, &reply.changed, reply.generation, (reply.now, now));
         for Refusal { candidate, not_before, reason, .. } in &reply.refused {
             let until = not_before.map_or(NEVER, |at| now + at.saturating_sub(reply.now).max(1));
             if let Some(group) = offer.group(*candidate) {

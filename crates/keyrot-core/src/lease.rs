@@ -5,6 +5,7 @@
 //! counted as abandoned, its request stays spent.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,13 +48,14 @@ impl Leased {
 /// A key with its reservation, before the call is sent.
 #[must_use = "a lease that is dropped gives its quota back"]
 pub struct KeyLease {
-    leased: Option<Leased>,
+    /// Boxed: a lease is handed on many times on the path of every call.
+    leased: Option<Box<Leased>>,
 }
 
 /// A key whose call is under way. Report what became of it.
 #[must_use = "report the outcome: an abandoned lease teaches the pool nothing"]
 pub struct ActiveLease {
-    leased: Option<Leased>,
+    leased: Option<Box<Leased>>,
     begun: Instant,
 }
 
@@ -94,7 +96,7 @@ macro_rules! lease_getters {
             }
 
             fn leased(&self) -> &Leased {
-                self.leased.as_ref().expect("a lease is whole until it is consumed")
+                self.leased.as_deref().expect("a lease is whole until it is consumed")
             }
         }
 
@@ -115,7 +117,7 @@ lease_getters!(ActiveLease);
 
 impl KeyLease {
     pub(crate) fn new(leased: Leased) -> Self {
-        Self { leased: Some(leased) }
+        Self { leased: Some(Box::new(leased)) }
     }
 
     /// The call is sent now: hands out the secret.
@@ -165,25 +167,25 @@ impl ActiveLease {
         if let Some(reservation) = leased.reservation.take() {
             let sent = Disposition::Sent { input_tokens: usage.input_tokens, proven: true };
             let pool = leased.pool.clone();
-            pool.settle(vec![Settlement { reservation, disposition: sent }], Vec::new(), None).await;
+            pool.settle(Some(Settlement { reservation, disposition: sent }), Vec::new(), None).await;
         }
     }
 
     /// The call succeeded.
     pub async fn succeeded(self, usage: Usage) {
-        self.report(Outcome::success(usage)).await;
+        pin!(self.conclude(&Outcome::success(usage), None)).await;
     }
 
     /// What became of the call. For failover use [`KeyPool::run`] or [`KeyPool::call`].
     pub async fn report(self, outcome: Outcome) {
-        self.conclude(&outcome, None).await;
+        pin!(self.conclude(&outcome, None)).await;
     }
 
     /// `of` is the request that the call is for and what it has tried before, if it goes on.
     pub(crate) async fn conclude(mut self, outcome: &Outcome, of: Option<(&KeyRequest, &Tried)>) -> Next {
         let Some(mut leased) = self.leased.take() else { return Next::Stop };
         let reservation = leased.reservation.take();
-        leased.pool.clone().conclude(leased, reservation, outcome, self.begun, of).await
+        pin!(leased.pool.conclude(&leased, reservation, outcome, self.begun, of)).await
     }
 
     pub(crate) fn identity(&self) -> (Arc<Group>, KeyId) {
@@ -191,7 +193,7 @@ impl ActiveLease {
         (Arc::clone(&leased.group), leased.key.key_id.clone())
     }
 
-    fn into_leased(mut lease: Self) -> Option<Leased> {
+    fn into_leased(mut lease: Self) -> Option<Box<Leased>> {
         lease.leased.take()
     }
 }

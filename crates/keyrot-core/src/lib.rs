@@ -31,6 +31,7 @@ mod keyset_edit;
 mod keyset_entry;
 mod keyset_read;
 mod lease;
+mod leasing;
 mod limit;
 mod limiter_error;
 mod local_limiter;

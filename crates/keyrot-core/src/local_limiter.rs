@@ -186,7 +186,10 @@ impl Home for Books {
     }
 
     fn count(&mut self, tally: &Tally, _now: Millis) -> Result<(), LimiterError> {
-        self.counters.entry(tally.key.clone()).or_default().add(tally);
+        match self.counters.get_mut(&tally.key) {
+            Some(counters) => counters.add(tally),
+            None => self.counters.entry(tally.key.clone()).or_default().add(tally),
+        }
         Ok(())
     }
 

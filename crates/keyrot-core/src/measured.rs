@@ -1,6 +1,7 @@
 //! What is measured, for a program that installs a recorder of the facade `metrics`. Without the feature of that
 //! name nothing is. docs/observability.md has the names, which are part of the API.
 
+use std::sync::Arc;
 #[cfg(feature = "metrics")]
 use std::time::Instant;
 
@@ -10,6 +11,9 @@ use crate::limit::LimiterMode;
 use crate::outcome::{Effect, Outcome};
 use crate::roster::Tick;
 use crate::state::PoolState;
+
+/// Whether anything is measured.
+pub(crate) const IS_ON: bool = cfg!(feature = "metrics");
 
 /// What holds at a limiter that many processes share: of its modes one is 1, the others are 0.
 pub(crate) fn limiter_mode(mode: &LimiterMode) {
@@ -55,26 +59,27 @@ fn ended(model: &ModelName, outcome: &'static str, scope: &'static str) {
 /// Somebody has asked for a key and has not got it yet.
 pub(crate) struct Waiting {
     #[cfg(feature = "metrics")]
-    since: Instant,
+    since: (Arc<dyn Clock>, Instant),
 }
 
 impl Waiting {
-    pub(crate) fn begin(clock: &dyn Clock) -> Self {
+    pub(crate) fn begin(clock: &Arc<dyn Clock>) -> Self {
         #[cfg(not(feature = "metrics"))]
         let _ = clock;
         Self {
             #[cfg(feature = "metrics")]
-            since: clock.now(),
+            since: (Arc::clone(clock), clock.now()),
         }
     }
 
     /// He has it, or it is known that there is none for him.
-    pub(crate) fn over(self, clock: &dyn Clock) {
+    pub(crate) fn over(self) {
         #[cfg(feature = "metrics")]
-        metrics::histogram!("keyrot_wait_seconds")
-            .record(clock.now().saturating_duration_since(self.since).as_secs_f64());
-        #[cfg(not(feature = "metrics"))]
-        let _ = (self, clock);
+        {
+            let (clock, since) = self.since;
+            let waited = clock.now().saturating_duration_since(since);
+            metrics::histogram!("keyrot_wait_seconds").record(waited.as_secs_f64());
+        }
     }
 }
 

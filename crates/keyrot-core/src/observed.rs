@@ -2,12 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use crate::clock::Clock;
 use crate::error::AcquireError;
 use crate::key::ModelName;
 use crate::lease::KeyLease;
@@ -17,14 +15,12 @@ use crate::request::KeyRequest;
 
 /// Somebody asks for a key.
 pub(crate) struct Observed {
-    clock: Arc<dyn Clock>,
     span: Span,
     waiting: Waiting,
 }
 
 impl KeyPool {
     pub(crate) fn observe(&self, request: &KeyRequest) -> Observed {
-        let clock = Arc::clone(&self.inner.clock);
         let model = request.model.as_ref().map(ModelName::as_str);
         let tokens = request.input_tokens;
         Observed {
@@ -34,8 +30,7 @@ impl KeyPool {
                 tokens,
                 key_id = Empty
             ),
-            waiting: Waiting::begin(&*clock),
-            clock,
+            waiting: Waiting::begin(&self.inner.clock),
         }
     }
 }
@@ -51,7 +46,7 @@ impl Observed {
         if let Ok(lease) = &got {
             self.span.record("key_id", lease.key_id().as_str());
         }
-        self.waiting.over(&*self.clock);
+        self.waiting.over();
         got
     }
 }

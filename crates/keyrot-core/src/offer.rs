@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use crate::cached_slot::VersionedSecret;
-use crate::key::{KeyMetadata, Limits, ModelName};
+use crate::key::{KeyMetadata, ModelName};
 use crate::limit::{Ask, Candidate, Group, LimiterError, Reserved};
 use crate::plan::{Choice, Tried};
 use crate::pool::{KeyPool, Shared};
@@ -15,12 +15,23 @@ use crate::request::KeyRequest;
 use crate::slots::Spot;
 use crate::state::PoolState;
 
-/// What was chosen; unless it is kept, its probe slots are free again when it is dropped.
+/// What was chosen.
 pub(crate) struct Pick<'p> {
     pool: &'p KeyPool,
     pub(crate) key: Arc<KeyMetadata>,
-    pub(crate) group: Arc<Group>,
-    limits: Limits,
+    /// As the limiter is asked for it.
+    candidate: Candidate,
+    spot: Spot,
+    probe: HeldProbe<'p>,
+}
+
+/// The probe slots of a pick, if it needs any: free again when this is dropped, unless they are kept.
+struct HeldProbe<'p>(Option<Held<'p>>);
+
+struct Held<'p> {
+    pool: &'p KeyPool,
+    key: Arc<KeyMetadata>,
+    group: Arc<Group>,
     spot: Spot,
     marks: ProbeMarks,
 }
@@ -46,7 +57,7 @@ impl KeyPool {
     ) -> Offer<'p> {
         let most = self.inner.offered_at_once - 1;
         let mut others = Vec::new();
-        if most > 0 && first.marks.is_empty() {
+        if most > 0 && first.probe.0.is_none() {
             let held = self.next_picks(&first, (request, model), tried, most).into_iter().map_while(|pick| {
                 let secret = self.inner.secrets.peek(&pick.key.key_id)?;
                 Some((pick, secret))
@@ -66,20 +77,26 @@ impl KeyPool {
         let now = self.tick();
         let mut shared = self.lock();
         let Shared { state, rng, .. } = &mut *shared;
-        let Some(spot) = state.find(first.spot, &first.key.key_id, &first.group) else { return Vec::new() };
+        let Some(spot) = state.find(first.spot, &first.key.key_id, &first.candidate.group) else {
+            return Vec::new();
+        };
         let others = state.others(of, tried, spot.group, most, now, rng);
         others.into_iter().map(|choice| self.pick(state, choice, ProbeMarks::default())).collect()
     }
 
     pub(crate) fn pick(&self, state: &PoolState, choice: Choice, marks: ProbeMarks) -> Pick<'_> {
-        let group = &state.groups[choice.group as usize];
+        let (slot, key) = (&state.groups[choice.group as usize], &state.keys[choice.key as usize].meta);
+        let (group, limits, spot) = (&slot.group, slot.limits, state.spot(choice.key, choice.group));
+        let held = || {
+            let (key, group) = (Arc::clone(key), Arc::clone(group));
+            Held { pool: self, key, group, spot, marks }
+        };
         Pick {
             pool: self,
-            key: Arc::clone(&state.keys[choice.key as usize].meta),
-            group: Arc::clone(&group.group),
-            limits: group.limits,
-            spot: state.spot(choice.key, choice.group),
-            marks,
+            key: Arc::clone(key),
+            candidate: Candidate { group: Arc::clone(group), limits, key: key.key_id.clone() },
+            spot,
+            probe: HeldProbe((!marks.is_empty()).then(held)),
         }
     }
 }
@@ -88,13 +105,13 @@ impl<'p> Offer<'p> {
     /// Asks the limiter for a place in one of them.
     pub(crate) async fn reserve(&self, ask: Ask, seen: u64) -> Result<Reserved, LimiterError> {
         let (pick, _) = &self.first;
-        let (limiter, first) = (&pick.pool.inner.limiter, pick.candidate());
+        let (limiter, first) = (&pick.pool.inner.limiter, &pick.candidate);
         let span = tracing::debug_span!("keyrot.reserve", candidates = 1 + self.others.len());
         if self.others.is_empty() {
-            return limiter.reserve(&[first], &[ask], seen).instrument(span).await;
+            return limiter.reserve(std::slice::from_ref(first), &[ask], seen).instrument(span).await;
         }
-        let others = self.others.iter().map(|(pick, _)| pick.candidate());
-        let candidates: Vec<_> = std::iter::once(first).chain(others).collect();
+        let others = self.others.iter().map(|(pick, _)| &pick.candidate);
+        let candidates: Vec<_> = std::iter::once(first).chain(others).cloned().collect();
         limiter.reserve(&candidates, &[ask], seen).instrument(span).await
     }
 
@@ -104,7 +121,7 @@ impl<'p> Offer<'p> {
             None => &self.first,
             Some(place) => self.others.get(place)?,
         };
-        Some(&pick.group)
+        Some(&pick.candidate.group)
     }
 
     /// The candidate that was granted.
@@ -117,23 +134,19 @@ impl<'p> Offer<'p> {
 }
 
 impl Pick<'_> {
-    fn candidate(&self) -> Candidate {
-        Candidate { group: Arc::clone(&self.group), limits: self.limits, key: self.key.key_id.clone() }
-    }
-
-    pub(crate) fn keep(mut self) -> (Arc<KeyMetadata>, Arc<Group>, Limits, Spot, ProbeMarks) {
-        let marks = std::mem::take(&mut self.marks);
-        (Arc::clone(&self.key), Arc::clone(&self.group), self.limits, self.spot, marks)
+    pub(crate) fn keep(mut self) -> (Arc<KeyMetadata>, Candidate, Spot, ProbeMarks) {
+        let marks = self.probe.0.take().map_or_else(ProbeMarks::default, |held| held.marks);
+        (self.key, self.candidate, self.spot, marks)
     }
 }
 
-impl Drop for Pick<'_> {
+impl Drop for HeldProbe<'_> {
     fn drop(&mut self) {
-        if !self.marks.is_empty() {
-            let now = self.pool.tick();
-            let mut shared = self.pool.lock();
-            if let Some(spot) = shared.state.find(self.spot, &self.key.key_id, &self.group) {
-                shared.state.end_probe(self.marks, spot, now);
+        if let Some(Held { pool, key, group, spot, marks }) = self.0.take() {
+            let now = pool.tick();
+            let mut shared = pool.lock();
+            if let Some(spot) = shared.state.find(spot, &key.key_id, &group) {
+                shared.state.end_probe(marks, spot, now);
             }
         }
     }

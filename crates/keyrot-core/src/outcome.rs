@@ -1,6 +1,7 @@
 //! What became of a leased call, and who is to blame: the vocabulary between a provider's
 //! classifier and the pool.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -140,14 +141,14 @@ pub struct Outcome {
     /// The project's number as the provider knows it (`consumer: projects/N`).
     pub learned_project: Option<String>,
     /// One line for people; already free of secrets.
-    pub detail: String,
+    pub detail: Cow<'static, str>,
     /// What the call used, where known.
     pub usage: Usage,
 }
 
 impl Outcome {
     /// A failure with its scope and effect.
-    pub fn new(blame: Blame, effect: Effect, detail: impl Into<String>) -> Self {
+    pub fn new(blame: Blame, effect: Effect, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             blame,
             effect,

@@ -8,21 +8,14 @@ use std::time::{Duration, Instant};
 use crate::cached::SecretCache;
 use crate::clock::Clock;
 use crate::cooldown::Backoff;
-use crate::counter::Tally;
 use crate::error::ConfigError;
 use crate::key::{KeyId, KeyMetadata};
 use crate::keyset::KeySet;
-use crate::lease::Leased;
-use crate::limit::{LimiterError, RateLimiter, Reservation, Settlement};
-use crate::measured;
-use crate::outcome::{Effect, LearnedLimit, Outcome, Scope};
-use crate::plan::Tried;
-use crate::renewal::Reread;
-use crate::request::KeyRequest;
+use crate::limit::{LimiterError, RateLimiter};
+use crate::outcome::Scope;
 use crate::roster::Tick;
 use crate::settling::Dropped;
 use crate::state::PoolState;
-use crate::verdict::{Counted, Judged, Judgement, Next};
 use crate::wait::WaitRoom;
 
 /// Many keys as one. Clones are handles of the same pool.
@@ -64,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) refreshed: AtomicBool,
     pub(crate) backoff: Backoff,
     shared: Mutex<Shared>,
+    /// The generation of blocks that this pool has seen; changed while `shared` is held.
+    pub(crate) seen: AtomicU64,
     /// What is left of leases that were dropped; settled by whoever comes next.
     pub(crate) dropped: Mutex<Dropped>,
     pub(crate) some_dropped: AtomicBool,
@@ -75,8 +70,6 @@ pub(crate) struct Shared {
     pub(crate) state: PoolState,
     pub(crate) keys: KeySet,
     pub(crate) rng: fastrand::Rng,
-    /// The generation of blocks that this pool has seen.
-    pub(crate) seen: u64,
     pub(crate) closed: bool,
     /// Keys whose secret was replaced, until what its forerunner earned is lifted.
     pub(crate) cures: Vec<KeyId>,
@@ -93,8 +86,7 @@ impl Inner {
         any_model: bool,
     ) -> Self {
         let epoch = rng.u64(1..);
-        let shared =
-            Shared { state: PoolState::new(&keys), keys, rng, seen: 0, closed: false, cures: Vec::new() };
+        let shared = Shared { state: PoolState::new(&keys), keys, rng, closed: false, cures: Vec::new() };
         Self {
             started: clock.now(),
             clock,
@@ -106,6 +98,7 @@ impl Inner {
             refreshed: AtomicBool::new(false),
             backoff,
             shared: Mutex::new(shared),
+            seen: AtomicU64::new(0),
             dropped: Mutex::default(),
             some_dropped: AtomicBool::new(false),
             epoch,
@@ -162,7 +155,7 @@ impl KeyPool {
     /// Lifts a block and forgets its strikes.
     pub async fn reset(&self, scope: &Scope) -> Result<(), LimiterError> {
         self.inner.limiter.reset(scope).await?;
-        self.settle(Vec::new(), Vec::new(), None).await; // brings the changed record
+        self.settle(None, Vec::new(), None).await; // brings the changed record
         Ok(())
     }
 
@@ -193,150 +186,5 @@ impl KeyPool {
 
     pub(crate) fn instant_of(&self, tick: Tick) -> Instant {
         self.inner.started + Duration::from_millis(tick)
-    }
-
-    /// The call is sent now. Fails if its scope was blocked meanwhile or it was held too long.
-    pub(crate) fn begin(&self, leased: &Leased) -> Result<Instant, Instant> {
-        let now = self.inner.clock.now();
-        let tick = self.tick_at(now);
-        let mut shared = self.lock();
-        let spot = shared.state.find(leased.spot, &leased.key.key_id, &leased.group);
-        if now > leased.send_by || spot.is_some_and(|spot| shared.state.is_blocked(spot, tick)) {
-            return Err(now);
-        }
-        if let Some(spot) = spot {
-            shared.state.keys[spot.key as usize].counters.last_used = Some(tick);
-        }
-        Ok(now)
-    }
-
-    /// A lease was dropped before it was sent.
-    pub(crate) fn give_back(&self, leased: &Leased, settlement: Option<Settlement>) {
-        self.end_probe(leased);
-        self.queue(settlement, None);
-    }
-
-    /// A lease was dropped after it was sent: neutral, but counted.
-    pub(crate) fn abandon(&self, leased: &Leased, settlement: Option<Settlement>) {
-        {
-            let mut shared = self.lock();
-            if let Some(spot) = shared.state.find(leased.spot, &leased.key.key_id, &leased.group) {
-                shared.state.keys[spot.key as usize].counters.abandoned += 1;
-            }
-        }
-        self.end_probe(leased);
-        measured::abandoned(&leased.group.model);
-        self.queue(settlement, Some(Tally { abandoned: 1, ..leased.tally() }));
-    }
-
-    fn end_probe(&self, leased: &Leased) {
-        if !leased.marks.is_empty() {
-            let now = self.tick();
-            let mut shared = self.lock();
-            if let Some(spot) = shared.state.find(leased.spot, &leased.key.key_id, &leased.group) {
-                shared.state.end_probe(leased.marks, spot, now);
-            }
-        }
-    }
-
-    /// Books what became of a call, and says what its caller does next.
-    pub(crate) async fn conclude(
-        &self,
-        leased: Leased,
-        reservation: Option<Reservation>,
-        outcome: &Outcome,
-        begun: Instant,
-        of: Option<(&KeyRequest, &Tried)>,
-    ) -> Next {
-        let probing = ProbeGuard { pool: self, leased: &leased };
-        let reread = match (outcome.effect, of) {
-            (Effect::KeyRejected, Some((request, tried))) => self.reread(&leased, request, tried).await,
-            (Effect::KeyRejected, None) => {
-                let request = KeyRequest::model(leased.group.model.as_str());
-                self.reread(&leased, &request, &Tried::default()).await
-            }
-            _ => Reread::Same,
-        };
-        let now = self.tick();
-        let judgement = {
-            let mut shared = self.lock();
-            match shared.state.find(leased.spot, &leased.key.key_id, &leased.group) {
-                None => Judgement::of_a_stranger(outcome),
-                Some(spot) => {
-                    let judged = Judged {
-                        spot,
-                        key: &leased.key,
-                        group: &leased.group,
-                        limits: leased.limits,
-                        since: leased.since,
-                        begun: self.tick_at(begun),
-                        secret: self.reread_since(&leased, reread),
-                    };
-                    shared.state.judge(&judged, outcome, now)
-                }
-            }
-        };
-        let proven = outcome.effect == Effect::Success;
-        let settlement = reservation.map(|reservation| Settlement {
-            reservation,
-            disposition: crate::limit::Disposition::Sent { input_tokens: outcome.usage.input_tokens, proven },
-        });
-        self.pardon(judgement.pardoned.into_iter()).await;
-        let tally = judgement.counted.map(|counted| match counted {
-            Counted::Success => Tally { successes: 1, ..leased.tally() },
-            Counted::Error => Tally { errors: 1, ..leased.tally() },
-        });
-        self.settle(settlement.into_iter().collect(), judgement.verdicts, tally).await;
-        drop(probing);
-        measured::attempt(&leased.group.model, outcome);
-        if outcome.effect != Effect::Success {
-            self.measure_blocked();
-        }
-        self.report_event(&leased, outcome);
-        judgement.next
-    }
-
-    pub(crate) fn measure_blocked(&self) {
-        let now = self.tick();
-        measured::blocked(&self.lock().state, now);
-    }
-
-    fn report_event(&self, leased: &Leased, outcome: &Outcome) {
-        if outcome.effect != Effect::Success {
-            tracing::debug!(
-                key_id = leased.key.key_id.as_str(),
-                model = leased.group.model.as_str(),
-                effect = outcome.effect.name(),
-                detail = outcome.detail,
-                "keyrot.attempt failed"
-            );
-        }
-        if let Some(LearnedLimit { quota, value: Some(allowed) }) = outcome.learned
-            && let Some(stated) = leased.limits.of(quota).filter(|stated| allowed > *stated)
-        {
-            let (key_id, model) = (leased.key.key_id.as_str(), leased.group.model.as_str());
-            tracing::info!(
-                key_id,
-                model,
-                stated,
-                allowed,
-                "the provider allows more than keys.json and refuses all the same: others use this quota too"
-            );
-        }
-    }
-}
-
-/// Ends the probe of a call however its report ends.
-struct ProbeGuard<'a> {
-    pool: &'a KeyPool,
-    leased: &'a Leased,
-}
-
-impl Drop for ProbeGuard<'_> {
-    fn drop(&mut self) {
-        if !self.leased.marks.is_empty() {
-            self.pool.end_probe(self.leased);
-            self.pool.inner.waiters.wake();
-        }
     }
 }

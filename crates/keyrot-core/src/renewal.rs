@@ -100,6 +100,16 @@ impl KeyPool {
         if held.is_some() && !fresh {
             return held;
         }
+        Box::pin(self.read_secret(key, held, request, tried)).await // boxed: seldom, and large
+    }
+
+    async fn read_secret(
+        &self,
+        key: &KeyMetadata,
+        held: Option<Arc<VersionedSecret>>,
+        request: &KeyRequest,
+        tried: &Tried,
+    ) -> Option<Arc<VersionedSecret>> {
         let read = async {
             match held {
                 Some(held) => self.inner.secrets.rejected(key, held.version).await,
@@ -213,7 +223,7 @@ impl KeyPool {
         loop {
             let Some(key) = self.lock().cures.last().cloned() else { return };
             self.pardon(std::iter::once(key.clone())).await;
-            self.settle(Vec::new(), Vec::new(), None).await; // brings the changed record
+            self.settle(None, Vec::new(), None).await; // brings the changed record
             self.lock().cures.retain(|cured| *cured != key);
             self.inner.waiters.wake();
         }

@@ -20,11 +20,9 @@ pub(crate) struct Dropped {
 impl KeyPool {
     /// Takes over blocks that other processes have caused.
     pub(crate) async fn learn_blocks(&self) -> Result<(), LimiterError> {
-        let seen = self.lock().seen;
-        let reply = self.inner.limiter.reserve(&[], &[], seen).await?;
+        let reply = self.inner.limiter.reserve(&[], &[], self.seen()).await?;
         if !reply.changed.is_empty() {
-            let now = self.tick();
-            self.lock().learn(&reply.changed, reply.generation, reply.now, now);
+            self.learn(&mut self.lock(), &reply.changed, reply.generation, (reply.now, self.tick()));
             self.inner.waiters.wake();
         }
         Ok(())
@@ -43,71 +41,88 @@ impl KeyPool {
     }
 
     pub(crate) async fn settle_dropped(&self) {
-        if self.inner.some_dropped.load(Ordering::Acquire) {
-            self.settle(Vec::new(), Vec::new(), None).await;
+        if self.some_dropped() {
+            Box::pin(self.settle(None, Vec::new(), None)).await; // boxed: seldom, and large
         }
+    }
+
+    /// Looked at on the path of every call, where only who takes it all along need write.
+    fn some_dropped(&self) -> bool {
+        self.inner.some_dropped.load(Ordering::Acquire)
+    }
+
+    /// The generation of blocks that this pool has seen.
+    pub(crate) fn seen(&self) -> u64 {
+        self.inner.seen.load(Ordering::Relaxed)
     }
 
     /// Settles, together with what was dropped, and takes over changed blocks. A limiter that
     /// cannot be reached loses nothing that matters: its windows end by themselves.
     pub(crate) async fn settle(
         &self,
-        mut settlements: Vec<Settlement>,
+        settlement: Option<Settlement>,
         verdicts: Vec<Verdict>,
         tally: Option<Tally>,
     ) {
-        let mut tallies = Vec::from_iter(tally);
-        if self.inner.some_dropped.swap(false, Ordering::AcqRel) {
-            let mut dropped = self.inner.dropped.lock().unwrap_or_else(PoisonError::into_inner);
-            settlements.append(&mut dropped.settlements);
-            tallies.append(&mut dropped.tallies);
-        }
-        let batch = {
-            let mut shared = self.lock();
-            SettleBatch {
-                epoch: self.inner.epoch,
-                number: self.inner.batches.fetch_add(1, Ordering::Relaxed),
-                seen: shared.seen,
-                settlements,
-                jitter: if verdicts.is_empty() { 0 } else { shared.rng.u16(..=1000) },
-                verdicts,
-                tallies,
-                backoff: self.inner.backoff,
-            }
-        };
+        let batch = self.batch(settlement, verdicts, tally);
         let (settlements, verdicts) = (batch.settlements.len(), batch.verdicts.len());
         let span = tracing::debug_span!("keyrot.settle", settlements, verdicts);
         match self.inner.limiter.settle(batch).instrument(span).await {
+            Ok(settled) if settled.changed.is_empty() && settled.freed.is_empty() => {}
             Ok(settled) => {
-                let wake = !settled.changed.is_empty() || !settled.freed.is_empty();
-                if wake {
-                    let now = self.tick();
-                    let mut shared = self.lock();
-                    shared.learn(&settled.changed, settled.generation, settled.now, now);
-                    for group in &settled.freed {
-                        shared.state.freed(group, now);
-                    }
+                let now = self.tick();
+                let mut shared = self.lock();
+                self.learn(&mut shared, &settled.changed, settled.generation, (settled.now, now));
+                for group in &settled.freed {
+                    shared.state.freed(group, now);
                 }
-                if wake {
-                    self.inner.waiters.wake();
-                }
+                drop(shared);
+                self.inner.waiters.wake();
             }
             Err(error) => tracing::warn!(%error, "a call could not be settled"),
         }
     }
-}
 
-impl Shared {
-    /// Takes over blocks from the limiter, whose time is `their_now`. A reply that was overtaken by a
-    /// newer one holds nothing that the newer one did not.
-    pub(crate) fn learn(&mut self, changed: &[ScopeChange], generation: u64, their_now: Millis, now: Tick) {
-        if generation <= self.seen {
+    fn batch(
+        &self,
+        settlement: Option<Settlement>,
+        verdicts: Vec<Verdict>,
+        tally: Option<Tally>,
+    ) -> SettleBatch {
+        let (mut settlements, mut tallies) = (Vec::from_iter(settlement), Vec::from_iter(tally));
+        if self.some_dropped() && self.inner.some_dropped.swap(false, Ordering::AcqRel) {
+            let mut dropped = self.inner.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+            settlements.append(&mut dropped.settlements);
+            tallies.append(&mut dropped.tallies);
+        }
+        SettleBatch {
+            epoch: self.inner.epoch,
+            number: self.inner.batches.fetch_add(1, Ordering::Relaxed),
+            seen: self.seen(),
+            settlements,
+            jitter: if verdicts.is_empty() { 0 } else { self.lock().rng.u16(..=1000) },
+            verdicts,
+            tallies,
+            backoff: self.inner.backoff,
+        }
+    }
+
+    /// Takes over blocks from the limiter, whose time is `theirs` at the pool's time `now`. A reply that was overtaken
+    /// by a newer one holds nothing that the newer one did not.
+    pub(crate) fn learn(
+        &self,
+        shared: &mut Shared,
+        changed: &[ScopeChange],
+        generation: u64,
+        (theirs, now): (Millis, Tick),
+    ) {
+        if generation <= self.seen() {
             return;
         }
         for ScopeChange { scope, record } in changed {
-            let until = record.blocked(their_now).map_or(0, |until| now + (until - their_now));
-            self.state.set_block(scope, record, until, now);
+            let until = record.blocked(theirs).map_or(0, |until| now + (until - theirs));
+            shared.state.set_block(scope, record, until, now);
         }
-        self.seen = generation;
+        self.inner.seen.store(generation, Ordering::Relaxed);
     }
 }

@@ -102,6 +102,12 @@ impl PoolState {
         let counted = self.count(call, outcome);
         let mut judgement =
             Judgement { verdicts: Vec::new(), pardoned: Vec::new(), next: Next::Retry, counted };
+        if outcome.effect == Effect::Success {
+            judgement.next = Next::Stop;
+            judgement.verdicts = self.success(call, now);
+            judgement.spare_the_new_secret(call);
+            return judgement;
+        }
         let project = Scope::Project(call.group.project.clone());
         let of_blame = match outcome.blame {
             Blame::Key => Scope::Key(call.key.key_id.clone()),
@@ -114,13 +120,7 @@ impl PoolState {
             judgement.verdicts.push(Verdict::Block { scope, reason, span, since: call.since });
         };
         match outcome.effect {
-            Effect::Success => {
-                judgement.next = Next::Stop;
-                judgement.verdicts = self.success(call, now);
-                judgement.spare_the_new_secret(call);
-                return judgement;
-            }
-            Effect::Fail => judgement.next = Next::Stop,
+            Effect::Success | Effect::Fail => judgement.next = Next::Stop,
             Effect::Cooldown => block(of_blame, cooldown_reason(outcome), named),
             Effect::UntilPacificMidnight => {
                 block(call.group.scope(), Reason::DayQuota, rest_of_the_day(call.since));
@@ -196,7 +196,7 @@ impl PoolState {
             Some(Counted::Error) => {
                 counters.error += 1;
                 if call.secret != Reread::Replaced {
-                    counters.last_error = Some(outcome.detail.clone());
+                    counters.last_error = Some(outcome.detail.clone().into_owned());
                 }
             }
             None => {}

@@ -85,7 +85,8 @@ impl Window {
         if taken_at + WINDOW <= now {
             return;
         }
-        if let Some(cell) = self.cells.iter_mut().find(|cell| cell.last >= taken_at) {
+        let place = self.cells.partition_point(|cell| cell.last < taken_at);
+        if let Some(cell) = self.cells.get_mut(place) {
             let (requests, tokens) = (requests.min(cell.requests), tokens.min(cell.tokens));
             cell.requests -= requests;
             cell.tokens -= tokens;

@@ -46,7 +46,7 @@ pub(crate) fn classify_hiding(status: u16, retry_after: Option<&str>, body: &str
         Body::Text(text) => of_stranger(status, header, text, text.starts_with('<')),
         Body::Empty => of_stranger(status, header, "", false),
     };
-    outcome.detail = one_line(&redact_secret(&outcome.detail, secret), DETAIL);
+    outcome.detail = one_line(&redact_secret(&outcome.detail, secret), DETAIL).into();
     outcome
 }
 
@@ -76,12 +76,13 @@ fn of_error(status: u16, header: Option<Duration>, error: &ErrorBody) -> Outcome
         outcome.retry_after = outcome.retry_after.or(error.retry_delay).or(header);
     }
     outcome.learned_project = error.infos.iter().find_map(project_number);
-    outcome.detail = match (error.status.as_str(), error.message.as_str()) {
+    let detail = match (error.status.as_str(), error.message.as_str()) {
         ("", "") => format!("{code} without a message"),
         ("", message) => format!("{code}: {message}"),
         (status, "") => format!("{code} {status}"),
         (status, message) => format!("{code} {status}: {message}"),
     };
+    outcome.detail = detail.into();
     outcome
 }
 

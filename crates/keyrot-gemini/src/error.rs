@@ -1,5 +1,6 @@
 //! Why a call to Gemini failed, in one line without secrets, with its verdict for the pool.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -58,7 +59,12 @@ pub(crate) enum Waited {
 }
 
 impl GeminiError {
-    fn new(kind: GeminiErrorKind, blame: Blame, effect: Effect, detail: impl Into<String>) -> Self {
+    fn new(
+        kind: GeminiErrorKind,
+        blame: Blame,
+        effect: Effect,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self { inner: Box::new(Inner { kind, status: None, outcome: Outcome::new(blame, effect, detail) }) }
     }
 
@@ -92,11 +98,11 @@ impl GeminiError {
         )
     }
 
-    pub(crate) fn too_large(what: &str) -> Self {
+    pub(crate) fn too_large(what: impl Into<Cow<'static, str>>) -> Self {
         Self::new(GeminiErrorKind::TooLarge, Blame::Service, Effect::Fail, what)
     }
 
-    pub(crate) fn invalid(what: &str) -> Self {
+    pub(crate) fn invalid(what: impl Into<Cow<'static, str>>) -> Self {
         Self::new(GeminiErrorKind::InvalidRequest, Blame::Caller, Effect::Fail, what)
     }
 

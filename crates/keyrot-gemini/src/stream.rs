@@ -129,7 +129,7 @@ impl Reading {
             return Err(GeminiError::too_large("the stream is longer than 32 MiB"));
         }
         if let Some(sse) = &mut self.sse {
-            let items = sse.push(&bytes).map_err(|error| GeminiError::too_large(&error.to_string()))?;
+            let items = sse.push(&bytes).map_err(|error| GeminiError::too_large(error.to_string()))?;
             self.ready.extend(items);
         }
         Ok(())

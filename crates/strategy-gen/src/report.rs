@@ -66,7 +66,7 @@ impl From<&Attempt> for AttemptReport {
             project: attempt.project.clone(),
             model: attempt.model.clone(),
             outcome: attempt.outcome.effect.name(),
-            detail: attempt.outcome.detail.clone(),
+            detail: attempt.outcome.detail.clone().into_owned(),
             latency: attempt.latency,
         }
     }

@@ -125,7 +125,7 @@ async fn a_whole_answer_has_all_the_time_of_its_call() {
     let call = tokio::spawn(async move { gemini.generate(&request, &hello()).await.unwrap_err() });
     silence(&mut server, &clock, 61).await;
     let error = call.await.unwrap();
-    let told: Vec<_> = error.attempts.iter().map(|it| it.outcome.detail.as_str()).collect();
+    let told: Vec<_> = error.attempts.iter().map(|it| &*it.outcome.detail).collect();
     assert_eq!(told, ["the caller's deadline passed after 60 s"]);
 }
 
@@ -141,7 +141,7 @@ async fn a_try_in_the_second_half_of_the_time_has_all_that_is_left() {
     server.silent().await;
     tokio::time::pause();
     let error = call.await.unwrap();
-    let told: Vec<_> = error.attempts.iter().map(|it| it.outcome.detail.as_str()).collect();
+    let told: Vec<_> = error.attempts.iter().map(|it| &*it.outcome.detail).collect();
     assert_eq!(told, ["no answer within 40 s", "the caller's deadline passed after 19 s"]);
 }
 
