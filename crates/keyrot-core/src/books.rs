@@ -124,6 +124,7 @@ pub fn reserve(
     // a home that has lost its memory does not take its callers back
     let mut reply = Reserved { now, generation: generation.max(seen), changed, ..Reserved::default() };
     if reply.changed.is_empty() {
+        reply.grants.reserve_exact(asks.len());
         for ask in asks.iter().enumerate() {
             reserve_one(home, now, ask, candidates, &mut reply)?;
         }

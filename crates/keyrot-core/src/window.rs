@@ -85,7 +85,8 @@ impl Window {
         if taken_at + WINDOW <= now {
             return;
         }
-        let place = self.cells.partition_point(|cell| cell.last < taken_at);
+        // most calls are young: from the back
+        let place = self.cells.iter().rposition(|cell| cell.last < taken_at).map_or(0, |older| older + 1);
         if let Some(cell) = self.cells.get_mut(place) {
             let (requests, tokens) = (requests.min(cell.requests), tokens.min(cell.tokens));
             cell.requests -= requests;
