@@ -1,12 +1,12 @@
 -- Grants asks. KEYS: pool, blocks, changes, then quota records.
 -- ARGV[2]: candidates, 17 bytes each: index of a record (from 0), limits.
--- ARGV[3]: calls: seen (6 bytes), number of candidates (1), their indexes (2 each), number of asks (2),
--- then for each ask its tokens (6) and the ms for which a probe slot is taken (2).
+-- ARGV[3]: calls, each kind once: how many are of it (2 bytes), seen (6), number of candidates (1), their indexes
+-- (2 each), number of asks (2), then for each ask its tokens (6) and the ms for which a probe slot is taken (2).
 -- Replies { now, generation, incarnation, 1 if something was forgotten else 0 (19 bytes) and answers,
--- name, generation, record of each changed scope ... }, or its first part alone. The answers to one ask: for each
--- candidate without room the code of the reason (1) and when there is room (6; 2^48 - 1: never), then
--- 255, when it was taken (6), the day's end (6), 1 if it took a probe slot (1); or 254 if nobody has
--- room. A call that has not seen all blocks is answered with a single 253.
+-- name, generation, record of each changed scope ... }, or its first part alone. An answer: to how many asks in a
+-- row (2), for each candidate without room the code of the reason (1) and when there is room (6; 2^48 - 1: never),
+-- then 255, when it was taken (6), the day's end (6), 1 if it took a probe slot (1); or 254 if nobody has
+-- room. Calls that have not seen all blocks are answered with 253, each as if it were one ask.
 local candidates, calls, records, parsed = ARGV[2], ARGV[3], {}, {}
 local answers, seen_least, at = {}, NEVER, 1
 local forgot = known ~= 0 and known ~= incarnation
@@ -56,33 +56,32 @@ local function grant(offered, count, size, ttl, times)
       refusals = refusals .. one.refusal
     end
     if refusals ~= '' then granted = refusals .. granted end
-    answers[#answers + 1] = many == 1 and granted or string.rep(granted, many)
+    answers[#answers + 1] = pack('<I2', many) .. granted
     times = times - many
   end
 end
 
 while not forgot and at <= #calls do
-  local seen, count, offered = up('<I6B', calls, at)
+  local times, seen, count, offered = up('<I2I6B', calls, at)
   local asks, first = up('<I2', calls, offered + count * 2)
   local ends = first + asks * 8
   if generation > seen then
     seen_least, at = min(seen_least, seen), ends
-    answers[#answers + 1] = '\253'
+    answers[#answers + 1] = pack('<I2B', times, 253)
   else
-    -- callers of one pool often ask the very same: found by its bytes it is granted to all of them at once
-    local times = 1
-    if asks == 1 then
-      local length, question = ends - at, sub(calls, at, ends - 1)
-      while sub(calls, ends, ends + length - 1) == question do times, ends = times + 1, ends + length end
-    end
-    local alike = 1
-    for i = first, first + asks * 8 - 8, 8 do
-      if i < first + asks * 8 - 8 and sub(calls, i, i + 7) == sub(calls, i + 8, i + 15) then
-        alike = alike + 1
-      else
-        local size, ttl = up('<I6I2', calls, i)
-        grant(offered, count, size, ttl, alike * times)
-        alike = 1
+    -- callers of one pool often ask the very same: it is granted to all of them at once, if it is one ask
+    local rounds = 1
+    if asks ~= 1 then rounds, times = times, 1 end
+    for _ = 1, rounds do
+      local alike = 1
+      for i = first, ends - 8, 8 do
+        if i < ends - 8 and sub(calls, i, i + 7) == sub(calls, i + 8, i + 15) then
+          alike = alike + 1
+        else
+          local size, ttl = up('<I6I2', calls, i)
+          grant(offered, count, size, ttl, alike * times)
+          alike = 1
+        end
       end
     end
     at = ends

@@ -46,14 +46,14 @@ pub(crate) struct Answer {
     pub(crate) replies: Vec<Reserved>,
 }
 
-/// The arguments of one call, and in which order the questions stand there.
+/// The arguments of one call, and in which order the questions are answered.
 pub(crate) struct Request {
     pub(crate) arguments: Arguments,
     pub(crate) order: Vec<usize>,
 }
 
-/// Questions that are alike stand together, for the script grants them at once. They come in the order in which the
-/// first of their kind was asked.
+/// Questions that are alike are asked once, with how many they are, for the script grants them at once. They come in
+/// the order in which the first of their kind was asked.
 pub(crate) fn request(calls: &[Call], names: &Names, clock: Vec<u8>) -> Request {
     let mut arguments =
         Arguments { keys: vec![names.pool(), names.blocks(), names.changes()], values: Vec::new() };
@@ -101,29 +101,43 @@ pub(crate) fn request(calls: &[Call], names: &Names, clock: Vec<u8>) -> Request 
         }
         ends.push(questions.0.len());
     }
-    let (order, questions) = together(questions.0, &ends);
+    let (order, questions) = together(&questions.0, &ends);
     arguments.values = vec![clock, candidates.0, questions];
     Request { arguments, order }
 }
 
-/// Questions with those that are alike side by side, and which of them each is; `ends` says where each of them ends.
-fn together(questions: Vec<u8>, ends: &[usize]) -> (Vec<usize>, Vec<u8>) {
-    let text = |index: usize| &questions[index.checked_sub(1).map_or(0, |before| ends[before])..ends[index]];
-    let mut order: Vec<usize> = (0..ends.len()).collect();
-    if order.windows(2).all(|pair| text(pair[0]) == text(pair[1])) {
-        return (order, questions);
-    }
+/// In which order the questions are answered if those that are alike stand side by side, and each kind once behind how
+/// many are of it; `ends` says where each of them ends.
+fn together(questions: &[u8], ends: &[usize]) -> (Vec<usize>, Vec<u8>) {
     let mut kinds: HashMap<&[u8], usize, RandomState> = HashMap::default();
-    let of_kind: Vec<usize> = order
-        .iter()
-        .map(|index| {
-            let next = kinds.len();
-            *kinds.entry(text(*index)).or_insert(next)
-        })
-        .collect();
-    order.sort_by_key(|index| of_kind[*index]); // stable: within a kind whoever came first is first
-    let sorted = order.iter().flat_map(|index| text(*index)).copied().collect();
-    (order, sorted)
+    let mut each: Vec<(&[u8], u16)> = Vec::new();
+    let mut of_kind = Vec::with_capacity(ends.len());
+    let mut from = 0;
+    for end in ends {
+        let text = &questions[from..*end];
+        from = *end;
+        // mostly all are alike: then nothing is hashed but the first
+        let kind = if each.first().is_some_and(|(first, _)| *first == text) {
+            0
+        } else {
+            *kinds.entry(text).or_insert(each.len())
+        };
+        match each.get_mut(kind) {
+            Some((_, times)) => *times += 1,
+            None => each.push((text, 1)),
+        }
+        of_kind.push(kind);
+    }
+    let mut order: Vec<usize> = (0..ends.len()).collect();
+    if each.len() > 1 {
+        order.sort_by_key(|index| of_kind[*index]); // stable: within a kind whoever came first is first
+    }
+    let mut to = Writer::default();
+    for (text, times) in each {
+        to.u16(times);
+        to.0.extend(text);
+    }
+    (order, to.0)
 }
 
 /// Callers of one pool often offer the very same groups.
@@ -149,29 +163,53 @@ pub(crate) fn answer(reply: Value, calls: &[Call], order: &[usize], numbers: &At
     if forgot {
         return Some(Answer { now, incarnation, forgot, replies: Vec::new() });
     }
+    let mut answers = Answers { rest: answers, left: 0, one: &[] };
     let mut replies: Vec<Reserved> = Vec::new();
     replies.resize_with(calls.len(), Reserved::default);
     for index in order {
         let call = calls.get(*index)?;
         let mut reply = Reserved { now, generation: generation.max(call.seen), ..Reserved::default() };
         if generation > call.seen {
-            if answers.u8()? != 253 {
-                return None;
-            }
+            answers.next(|one| (one.u8()? == 253).then_some(()))?;
             reply.changed = news(&changed, call.seen);
         } else {
             for ask in 0..call.asks.len() {
-                read_ask(&mut answers, call, ask, &mut reply, numbers)?;
+                answers.next(|one| read_ask(one, call, ask, &mut reply, numbers))?;
             }
         }
         *replies.get_mut(*index)? = reply;
     }
-    answers.is_empty().then_some(Answer { now, incarnation, forgot, replies })
+    answers.are_all_read().then_some(Answer { now, incarnation, forgot, replies })
 }
 
 /// The changes after a generation.
 pub(crate) fn news(changed: &[Changed], seen: u64) -> Vec<ScopeChange> {
     changed.iter().filter(|one| one.generation > seen).map(|one| one.change.clone()).collect()
+}
+
+/// Answers, each behind how many asks in a row it answers.
+struct Answers<'a> {
+    rest: Reader<'a>,
+    /// So many more asks have the answer that `one` begins with.
+    left: u16,
+    one: &'a [u8],
+}
+
+impl<'a> Answers<'a> {
+    /// Reads the answer to the next ask.
+    fn next(&mut self, read: impl FnOnce(&mut Reader<'a>) -> Option<()>) -> Option<()> {
+        if self.left == 0 {
+            self.left = self.rest.u16()?;
+            self.one = self.rest.0;
+        }
+        self.left = self.left.checked_sub(1)?;
+        self.rest = Reader(self.one);
+        read(&mut self.rest)
+    }
+
+    fn are_all_read(&self) -> bool {
+        self.left == 0 && self.rest.is_empty()
+    }
 }
 
 fn read_ask(
@@ -213,12 +251,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_that_are_alike_stand_together_in_the_order_of_the_first_of_each_kind() {
-        let questions = b"bb a ccc a bb a".iter().filter(|byte| **byte != b' ').copied().collect();
-        let (order, sorted) = together(questions, &[2, 3, 6, 7, 9, 10]);
+    fn questions_that_are_alike_are_asked_once_in_the_order_of_the_first_of_each_kind() {
+        let (order, asked) = together(b"bbacccabba", &[2, 3, 6, 7, 9, 10]);
         assert_eq!(order, [0, 4, 1, 3, 5, 2]);
-        assert_eq!(sorted, b"bbbbaaaccc");
-        assert_eq!(together(b"aaa".to_vec(), &[1, 2, 3]), (vec![0, 1, 2], b"aaa".to_vec()));
-        assert_eq!(together(Vec::new(), &[]), (vec![], vec![]));
+        assert_eq!(asked, b"\x02\0bb\x03\0a\x01\0ccc");
+        assert_eq!(together(b"aaa", &[1, 2, 3]), (vec![0, 1, 2], b"\x03\0a".to_vec()));
+        assert_eq!(together(b"", &[]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn an_answer_is_read_for_as_many_asks_as_it_says() {
+        let bytes = b"\x02\0a\x01\0b";
+        let mut answers = Answers { rest: Reader(bytes), left: 0, one: &[] };
+        let read: Vec<_> = (0..3)
+            .map(|_| {
+                let mut read = None;
+                assert!(!answers.are_all_read());
+                answers.next(|one| one.u8().map(|byte| read = Some(byte))).unwrap();
+                read.unwrap()
+            })
+            .collect();
+        assert_eq!(read, b"aab");
+        assert!(answers.are_all_read() && answers.next(|_| Some(())).is_none());
+        let mut none = Answers { rest: Reader(b"\0\0a"), left: 0, one: &[] };
+        assert!(none.next(|_| Some(())).is_none(), "for no ask");
     }
 }

@@ -4,13 +4,10 @@
 -- below; nothing has been written then.
 local FRONT, SKIP = '<BBI6I6I6I4I6I6I4', 'xxxxxxxxxxxxxxxxxxxxxxxxxx'
 local questions = ARGV[3]
-local seen, count, offered = up('<I6BI2', questions)
-local length = 17 + count * 2
-local times = #questions / length
+local times, seen, count, offered = up('<I2I6BI2', questions)
 if pool_version == 1 and (known == 0 or known == incarnation) and pool_until - wall >= KEPT_FOR / 2
-  and generation <= seen and count > 0 and times % 1 == 0
-  and (times == 1 or questions == string.rep(sub(questions, 1, length), times)) then
-  local asks, size = up('<I2I6', questions, length - 9)
+  and generation <= seen and count > 0 and #questions == 19 + count * 2 then
+  local asks, size = up('<I2I6', questions, 10 + count * 2)
   local record, which, rpm, tpm, rpd = up('<I2BI4I6I4', ARGV[2], offered * 17 + 1)
   local bytes = asks == 1 and call('GET', KEYS[record + 4])
   if bytes and #bytes >= 113 and #bytes % 12 == 5 then
@@ -39,8 +36,7 @@ if pool_version == 1 and (known == 0 or known == incarnation) and pool_until - w
         local kept = from == 114 and sub(bytes, 41, to) or sub(bytes, 41, 113) .. sub(bytes, from, to)
         call('SET', KEYS[record + 4], pack(FRONT, 1, 2, now, ahead, begun, requests, tokens, day_end, day_count)
           .. kept .. pack('<I6I2I4', now, had, held), 'PX', max(now + WINDOW - ahead, day_end) - wall)
-        return pack('<I6I6I6B', wall, generation, incarnation, 0)
-          .. string.rep(pack('<BI6I6B', 255, now, day_end, 0), times)
+        return pack('<I6I6I6BI2BI6I6B', wall, generation, incarnation, 0, times, 255, now, day_end, 0)
       end
     end
   end
