@@ -62,3 +62,48 @@ async fn a_request_given_back_and_recalled_is_written_by_neither() {
     bench.settle(batch).await;
     bench.compare_bytes().await;
 }
+
+#[tokio::test]
+#[ignore = "needs redis-server: cargo xtask test"]
+async fn callers_who_ask_different_things_together_get_their_own_answers() {
+    let server = RedisServer::start(keyrot_test_servers::RedisOptions::default()).await;
+    let raw = raw_connection(&server.url()).await;
+    let limits = vec![Limits::new(Some(4), None, None), Limits::new(None, Some(24), None)];
+    let mut bench = bench(&server.url(), &raw, "mixed", limits);
+    let kinds: [(&[usize], &[u64]); 4] =
+        [(&[0], &[1]), (&[0, 1], &[7]), (&[1], &[5, 5, 9]), (&[1, 0], &[70])];
+    // the first goes by itself, the others together: those that are alike one after another
+    let asked = [0, 1, 2, 0, 3, 1, 2, 1, 0, 3];
+    let mut order: Vec<usize> = (1..asked.len()).collect();
+    order.sort_by_key(|at| asked[1..].iter().position(|kind| kind == &asked[*at]));
+    order.insert(0, 0);
+    // at first no group is proven, then all are
+    for _ in 0..2 {
+        bench.step(&Step::Wait(61_000)).await;
+        let callers = asked.map(|kind| {
+            let (offered, tokens) = kinds[kind];
+            let ask = |tokens: &u64| Ask { tokens: *tokens, probe_ttl: Duration::from_millis(50) };
+            (
+                offered.iter().map(|group| bench.candidate(*group)).collect::<Vec<_>>(),
+                tokens.iter().map(ask).collect::<Vec<_>>(),
+            )
+        });
+        let theirs = join_all(
+            callers.iter().map(|(candidates, asks)| bench.limiter.reserve(candidates, asks, bench.seen)),
+        );
+        let theirs: Vec<_> = theirs.await.into_iter().map(Result::unwrap).collect();
+        for at in &order {
+            let (candidates, asks) = &callers[*at];
+            let ours = books::reserve(&mut bench.model, bench.now, candidates, asks, bench.seen).unwrap();
+            assert_eq!(format!("{:#?}", theirs[*at]), format!("{ours:#?}"), "caller {at}");
+            bench.under_way.extend(ours.grants.into_iter().map(|grant| grant.reservation));
+        }
+        bench.compare_bytes().await;
+        let mut proof = bench.batch(&[], &[], 0);
+        let disposition = Disposition::Sent { input_tokens: Some(3), proven: true };
+        let settled = bench.under_way.drain(..);
+        proof.settlements.extend(settled.map(|reservation| Settlement { reservation, disposition }));
+        bench.batches.push(proof.clone());
+        bench.settle(proof).await;
+    }
+}
