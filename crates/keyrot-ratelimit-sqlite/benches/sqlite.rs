@@ -10,6 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use keyrot_core::{
@@ -51,8 +52,8 @@ fn commits() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let (mut alone, mut reserved, mut settled) = (vec![], vec![], vec![]);
     let (mut few, mut many) = (vec![], vec![]);
-    let mut caller = Caller::new(limiter.clone(), 1);
-    for round in 0..ROUNDS {
+    let mut caller = Caller::new(limiter, 1);
+    for _ in 0..ROUNDS {
         alone.push(measure(COMMITS, || {
             for number in 0..COMMITS {
                 update(&loops, number);
@@ -78,9 +79,8 @@ fn commits() {
                 }
             });
         }));
-        // an epoch is used once: the batches of one that was heard before would be taken for repeats
-        few.push(at_once(&runtime, &limiter, 8, 1_000 * (2 * round + 1)));
-        many.push(at_once(&runtime, &limiter, 64, 1_000 * (2 * round + 2)));
+        few.push(at_once(&runtime, &caller, 8));
+        many.push(at_once(&runtime, &caller, 64));
     }
     let bare = median(&alone);
     println!(
@@ -101,12 +101,12 @@ fn commits() {
 }
 
 /// So many callers, who share the commits.
-fn at_once(runtime: &Runtime, limiter: &SqliteLimiter, callers: u32, epoch: u64) -> Took {
+fn at_once(runtime: &Runtime, caller: &Caller, callers: u32) -> Took {
     let each = COMMITS * 4 / callers;
     measure(each * callers * 2, || {
         let local = LocalSet::new();
-        for caller in 0..callers {
-            local.spawn_local(pairs(limiter.clone(), epoch + u64::from(caller), each));
+        for number in 0..callers {
+            local.spawn_local(pairs(caller.beside(number as usize), each));
         }
         runtime.block_on(local);
     })
@@ -200,8 +200,9 @@ fn call_for(path: &Path, number: u64) -> Vec<Duration> {
     let limiter = limiter(path);
     let end = Instant::now() + FOR;
     runtime.block_on(async {
+        let first = Caller::new(limiter, number + 1);
         let one = |task: usize| {
-            let mut caller = Caller::new(limiter.clone(), 1000 * (number + 1) + task as u64);
+            let mut caller = first.beside(task);
             tokio::spawn(async move {
                 let mut waits = Vec::new();
                 while Instant::now() < end {
@@ -224,8 +225,7 @@ fn call_for(path: &Path, number: u64) -> Vec<Duration> {
     })
 }
 
-async fn pairs(limiter: SqliteLimiter, epoch: u64, count: u32) {
-    let mut caller = Caller::new(limiter, epoch);
+async fn pairs(mut caller: Caller, count: u32) {
     let mut done = 0;
     while done < count {
         if let Some(taken) = caller.reserve().await {
@@ -239,7 +239,10 @@ struct Caller {
     limiter: SqliteLimiter,
     groups: Vec<Candidate>,
     epoch: u64,
-    batches: u64,
+    /// Of all callers of this process: as those of a pool they are one issuer.
+    batches: Arc<AtomicU64>,
+    /// Goes through the groups.
+    turn: usize,
 }
 
 impl Caller {
@@ -250,26 +253,33 @@ impl Caller {
             let key = KeyId::parse(&format!("flash_{number}")).expect("an id");
             Candidate { group: Arc::new(group), limits: Limits::default(), key }
         };
-        Self { limiter, groups: (0..GROUPS).map(candidate).collect(), epoch, batches: 0 }
+        let groups = (0..GROUPS).map(candidate).collect();
+        Self { limiter, groups, epoch, batches: Arc::default(), turn: 0 }
+    }
+
+    /// Another one of the same process, who begins with another group.
+    fn beside(&self, turn: usize) -> Self {
+        let (limiter, batches) = (self.limiter.clone(), Arc::clone(&self.batches));
+        Self { limiter, groups: self.groups.clone(), epoch: self.epoch, batches, turn }
     }
 
     /// `None` while the group proves itself.
     async fn reserve(&mut self) -> Option<Reservation> {
-        let of = &self.groups[(self.epoch + self.batches) as usize % GROUPS];
+        let of = &self.groups[self.turn % GROUPS];
         let ask = Ask { tokens: 1000, probe_ttl: Duration::from_secs(1) };
         let reply = self.limiter.reserve(std::slice::from_ref(of), &[ask], 0).await.expect("an answer");
         reply.grants.into_iter().next().map(|grant| grant.reservation)
     }
 
     async fn settle(&mut self, taken: Reservation) {
-        self.batches += 1;
-        let key = self.groups[(self.epoch + self.batches) as usize % GROUPS].key.clone();
+        self.turn += 1;
+        let key = self.groups[self.turn % GROUPS].key.clone();
         let tally = Tally { key, used_at: taken.taken_at, successes: 1, errors: 0, abandoned: 0 };
         let disposition = Disposition::Sent { input_tokens: Some(900), proven: true };
         let settlement = Settlement { reservation: taken, disposition };
         let batch = SettleBatch {
             epoch: self.epoch,
-            number: self.batches,
+            number: self.batches.fetch_add(1, Ordering::Relaxed),
             settlements: vec![settlement],
             tallies: vec![tally],
             ..SettleBatch::default()
