@@ -165,9 +165,11 @@ async fn twenty_are_verified_while_one_of_four_keys_dies_and_nobody_notices() {
     let config = ids.iter().fold(Config::default().latency(Latency::Fixed { ms: 100 }), |config, id| {
         config.project(Project::new(*id).key(*id, format!("secret-of-{id}")))
     });
-    let server = serve(config.fault(Fault::new(FaultKind::KeyLeaked).key("c").from_ms(1_500))).await;
-    let keys: Vec<Value> =
-        ids.iter().map(|id| json!({"key_id": id, "model_name": "gemini-2.5-flash"})).collect();
+    let server = serve(config.fault(Fault::new(FaultKind::KeyLeaked).key("c").from_ms(600))).await;
+    // whoever asks after its death is sent to it first, and eight at a time the last ones cannot ask before
+    let key =
+        |id: &&str| json!({"key_id": id, "model_name": "gemini-2.5-flash", "priority": u8::from(*id != "c")});
+    let keys: Vec<Value> = ids.iter().map(key).collect();
     let mut place = Place::new()
         .file("keys.json", &json!({"keys": keys}).to_string())
         .set("ENABLE_KEY_ROTATION", "true")
