@@ -86,10 +86,10 @@ impl KeyPool {
                         limits: leased.limits,
                         since: leased.since,
                         begun: self.tick_at(begun),
-                        // a success of a key that is well says nothing about its secret either way
-                        secret: match outcome.effect == Effect::Success && shared.state.is_well(spot) {
-                            true => reread,
-                            false => self.reread_since(leased, reread),
+                        // what is held against a newer secret is younger than this lease: its success excuses nothing
+                        secret: match outcome.effect {
+                            Effect::Success => reread,
+                            _ => self.reread_since(leased, reread),
                         },
                     };
                     shared.state.judge(&judged, outcome, now)

@@ -239,11 +239,6 @@ impl PoolState {
         key.block.until > now || group.block.until > now || project.block.until > now
     }
 
-    /// True if nothing is held against the key.
-    pub(crate) fn is_well(&self, spot: Spot) -> bool {
-        self.keys[spot.key as usize].block.strikes == 0
-    }
-
     /// True if the key was refused: each probe of it is preceded by a fresh read of the secret.
     pub(crate) fn wants_fresh_secret(&self, key: KeyIndex) -> bool {
         let block = &self.keys[key as usize].block;

@@ -86,12 +86,7 @@ impl Judgement {
     /// What a call with the old secret has shown says nothing about the one that is in use now.
     fn spare_the_new_secret(&mut self, call: &Judged<'_>) {
         if call.secret == Reread::Replaced {
-            self.verdicts.retain(|verdict| match verdict {
-                Verdict::Block { scope, .. } | Verdict::Clear { scope, .. } => {
-                    !matches!(scope, Scope::Key(_))
-                }
-                _ => true,
-            });
+            self.verdicts.retain(|verdict| !matches!(verdict, Verdict::Block { scope: Scope::Key(_), .. }));
         }
     }
 }
@@ -105,7 +100,6 @@ impl PoolState {
         if outcome.effect == Effect::Success {
             judgement.next = Next::Stop;
             judgement.verdicts = self.success(call, now);
-            judgement.spare_the_new_secret(call);
             return judgement;
         }
         let project = Scope::Project(call.group.project.clone());

@@ -99,6 +99,8 @@ fn a_late_success_or_refusal_of_the_old_value_does_not_excuse_the_new_one() {
     virtually(async |clock| {
         let bench = Bench::of(&clock, &[("a", "a-1")]).await;
         let (first, second) = (bench.lease("a").await, bench.lease("a").await);
+        second.succeeded(Usage::default()).await; // the group is proven
+        let (second, third) = (bench.lease("a").await, bench.lease("a").await);
         bench.rotate("a", "a-1", Says::Value("a-2"));
         first.report(rejected()).await;
         bench.refuse("a-2");
@@ -107,6 +109,9 @@ fn a_late_success_or_refusal_of_the_old_value_does_not_excuse_the_new_one() {
         let before = bench.health("a");
         assert_eq!((before.reason, before.strikes), (Some(Reason::KeyRejected), 1));
         second.report(rejected()).await;
+        let after = bench.health("a");
+        assert_eq!((after.reason, after.strikes), (Some(Reason::KeyRejected), 1), "{after:?}");
+        third.succeeded(Usage::default()).await;
         let after = bench.health("a");
         assert_eq!((after.reason, after.strikes), (Some(Reason::KeyRejected), 1), "{after:?}");
     });
