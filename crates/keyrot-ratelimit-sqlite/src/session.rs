@@ -6,13 +6,11 @@ use std::time::Duration;
 use keyrot_core::{LimiterError, Millis};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
+use crate::checkpoints::LOG_BYTES;
 use crate::error::{is_busy, is_damage, not_ours, sql_error};
 use crate::file::{self, Identity};
 use crate::patience::Patience;
 use crate::schema::{self, Owner, Pool};
-
-/// When SQLite begins its log anew it cuts it down to this size.
-const LOG_BYTES: i64 = 4 << 20;
 
 /// What is to be opened.
 pub(crate) struct Place<'p> {
