@@ -9,7 +9,7 @@ const OURS: &str = "keyrot:";
 /// themselves.
 const DENIED_IN_SCRIPT: [&str; 2] = ["The user executing the script", "ACL failure in script"];
 /// What a user needs, as docs/redis-protocol.md has it.
-const RIGHTS: &str = "+eval +evalsha +time +get +set +hget +hset +hdel +zadd +zrem +zrangebyscore \
+const RIGHTS: &str = "+eval +evalsha +time +get +set +setrange +hget +hset +hdel +zadd +zrem +zrangebyscore \
                       +zremrangebyscore +zcard +pexpire";
 
 /// The server's time, if a script refused because the midnights it was given are far from it.

@@ -2,7 +2,7 @@
 -- same, and the first candidate, proven, with no pace and nothing learned, has room for all. No function and no
 -- table is made for it, which costs Lua more than the rest. Whatever else there is to do is left to the rules
 -- below; nothing has been written then.
-local FRONT, SKIP = '<BBI6I6I6I4I6I6I4', 'xxxxxxxxxxxxxxxxxxxxxxxxxx'
+local FRONT, WHOLE = '<BBI6I6I6I4I6I6I4', '<BBI6I6I6I4I6I6I4xxxxxxxxxxxxxxxxxxxxxxxxxxI6xxxxxxI6xxxxI6B'
 local questions = ARGV[3]
 local times, seen, count, offered = up('<I2I6BI2', questions)
 if pool_version == 1 and (known == 0 or known == incarnation) and pool_until - wall >= KEPT_FOR / 2
@@ -12,7 +12,7 @@ if pool_version == 1 and (known == 0 or known == incarnation) and pool_until - w
   local bytes = asks == 1 and call('GET', KEYS[record + 4])
   if bytes and #bytes >= 113 and #bytes % 12 == 5 then
     local version, flags, last_now, ahead, begun, requests, tokens, day_end, day_count, rpm_until, tpm_until,
-      rpd_until, steps = up(FRONT .. SKIP .. 'I6xxxxxxI6xxxxI6B', bytes)
+      rpd_until, steps = up(WHOLE, bytes)
     local now = max(last_now, wall + ahead)
     local time = now - ahead
     if version == 1 and flags == 2 and steps == 0 and rpm_until <= now and tpm_until <= now and rpd_until <= now
@@ -33,9 +33,17 @@ if pool_version == 1 and (known == 0 or known == incarnation) and pool_until - w
       tokens, held = tokens + times * size, held + times * size
       if had <= 65535 and held <= U32 and day_count <= U32 and (which % 2 == 0 or requests <= rpm)
         and (which % 4 < 2 or tpm > 0 and tokens <= tpm) and (which < 4 or day_count <= rpd) then
-        local kept = from == 114 and sub(bytes, 41, to) or sub(bytes, 41, 113) .. sub(bytes, from, to)
-        call('SET', KEYS[record + 4], pack(FRONT, 1, 2, now, ahead, begun, requests, tokens, day_end, day_count)
-          .. kept .. pack('<I6I2I4', now, had, held), 'PX', max(now + WINDOW - ahead, day_end) - wall)
+        local key = KEYS[record + 4]
+        local front = pack(FRONT, 1, 2, now, ahead, begun, requests, tokens, day_end, day_count)
+        local newest = pack('<I6I2I4', now, had, held)
+        if from == 114 and to < #bytes and now + WINDOW - ahead <= day_end then
+          -- its length stays, and it lives until the day's end as it did: writing all of it costs twice as much
+          call('SETRANGE', key, 0, front)
+          call('SETRANGE', key, to, newest)
+        else
+          local kept = from == 114 and sub(bytes, 41, to) or sub(bytes, 41, 113) .. sub(bytes, from, to)
+          call('SET', key, front .. kept .. newest, 'PX', max(now + WINDOW - ahead, day_end) - wall)
+        end
         return pack('<I6I6I6BI2BI6I6B', wall, generation, incarnation, 0, times, 255, now, day_end, 0)
       end
     end

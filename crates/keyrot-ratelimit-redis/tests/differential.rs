@@ -227,11 +227,11 @@ impl Bench {
         }
     }
 
-    /// Calls of scripts so far, and how often `GET` was called, in scripts and by itself.
-    async fn calls(&mut self) -> [u64; 2] {
+    /// Calls of scripts so far, and how often `GET` and `SETRANGE` were called, in scripts and by themselves.
+    async fn calls(&mut self) -> [u64; 3] {
         let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut self.raw).await.unwrap();
-        ["cmdstat_evalsha:calls=", "cmdstat_get:calls="].map(|name| {
-            let calls = stats.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        ["cmdstat_evalsha:calls=", "cmdstat_get:calls=", "cmdstat_setrange:calls="].map(|name| {
+            let calls = stats.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0,");
             calls.split(',').next().unwrap().parse().unwrap()
         })
     }
