@@ -1,5 +1,5 @@
 //! The records of a pool during one transaction. Each is read at most once and written at most once,
-//! however many questions of the transaction touch it.
+//! however many questions of the transaction touch it. What the last transaction knew is not read again.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,6 +12,7 @@ use keyrot_core::{
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::sql_error;
+use crate::kept::Kept;
 
 const READ: &str = "SELECT bytes FROM record WHERE pool = ?1 AND name = ?2";
 /// Most records are there already, and an update costs less than an insert that finds one in its way.
@@ -44,16 +45,12 @@ pub(crate) struct Books<'t> {
     pruned_at: i64,
     /// Numbers of reservations, over all transactions of this writer.
     reservations: &'t mut u64,
-    quotas: HashMap<Arc<Group>, Page<QuotaRecord>>,
+    /// Records as they stand in the file.
+    kept: Kept,
+    // and as they are now, if the transaction has touched them
+    quotas: HashMap<Arc<Group>, QuotaRecord>,
     issuers: HashMap<u64, IssuerRecord>,
     counters: HashMap<KeyId, CounterRecord>,
-}
-
-/// A record as it stood in the file, and as it is now.
-#[derive(Default)]
-struct Page<R> {
-    stored: Option<R>,
-    record: R,
 }
 
 impl<'t> Books<'t> {
@@ -63,9 +60,15 @@ impl<'t> Books<'t> {
         pool: i64,
         now: Millis,
         reservations: &'t mut u64,
+        mut kept: Kept,
     ) -> Result<Self, LimiterError> {
-        let read =
-            || connection.prepare_cached(POOL)?.query_one([pool], |row| Ok((row.get(0)?, row.get(1)?)));
+        let mut read = || {
+            kept.still_holds(connection)?;
+            if let Some(row) = kept.pool {
+                return Ok(row);
+            }
+            connection.prepare_cached(POOL)?.query_one([pool], |row| Ok((row.get(0)?, row.get(1)?)))
+        };
         let (generation, pruned_at) = read().map_err(|error| sql_error(path, error))?;
         Ok(Self {
             connection,
@@ -75,6 +78,7 @@ impl<'t> Books<'t> {
             generation,
             pruned_at,
             reservations,
+            kept,
             quotas: HashMap::new(),
             issuers: HashMap::new(),
             counters: HashMap::new(),
@@ -82,30 +86,38 @@ impl<'t> Books<'t> {
     }
 
     /// Writes what has changed.
-    pub(crate) fn write_back(self) -> Result<(), LimiterError> {
-        for (group, page) in &self.quotas {
-            let before = page.stored.as_ref();
-            let is_news = match before {
-                Some(before) => page.record.is_news(before),
-                None => page.record.is_news(&QuotaRecord::default()),
+    pub(crate) fn write_back(&mut self) -> Result<(), LimiterError> {
+        for (group, record) in std::mem::take(&mut self.quotas) {
+            let is_news = match self.kept.quotas.get(&group) {
+                Some(Some(before)) => record.is_news(before),
+                _ => record.is_news(&QuotaRecord::default()),
             };
             if is_news {
-                self.write(&quota(group), &page.record.to_bytes(), page.record.kept_until())?;
+                self.write(&quota(&group), &record.to_bytes(), record.kept_until())?;
+                self.kept.quotas.insert(group, Some(record));
             }
         }
-        for (epoch, record) in &self.issuers {
-            self.write(&issuer(*epoch), &record.to_bytes(), record.heard_at + ISSUER_KEPT_FOR)?;
+        for (epoch, record) in std::mem::take(&mut self.issuers) {
+            self.write(&issuer(epoch), &record.to_bytes(), record.heard_at + ISSUER_KEPT_FOR)?;
+            self.kept.issuers.insert(epoch, record);
         }
-        for (key, record) in &self.counters {
+        for (key, record) in std::mem::take(&mut self.counters) {
             // `last_used` is the caller's word and may be any
             let keep_until = record.last_used.max(self.now) + COUNTERS_KEPT_FOR;
-            self.write(&counter(key), &record.to_bytes(), keep_until)?;
+            self.write(&counter(&key), &record.to_bytes(), keep_until)?;
+            self.kept.counters.insert(key, record);
         }
         Ok(())
     }
 
+    /// What the file holds once that is committed.
+    pub(crate) fn close(mut self) -> Kept {
+        self.kept.pool = Some((self.generation, self.pruned_at));
+        self.kept.within_bounds()
+    }
+
     /// Drops what is no longer needed, once in a while.
-    pub(crate) fn prune(&self) -> Result<(), LimiterError> {
+    pub(crate) fn prune(&mut self) -> Result<(), LimiterError> {
         if self.now.abs_diff(self.pruned_at.unsigned_abs()) < PRUNE_EVERY {
             return Ok(());
         }
@@ -113,7 +125,10 @@ impl<'t> Books<'t> {
             self.connection.prepare_cached(PRUNE)?.execute([stored(self.now)])?;
             self.connection.prepare_cached(PRUNED)?.execute([stored(self.now)])
         };
-        prune().map(drop).map_err(|error| sql_error(self.path, error))
+        prune().map_err(|error| sql_error(self.path, error))?;
+        self.pruned_at = stored(self.now);
+        self.kept.forget_records();
+        Ok(())
     }
 
     /// Notes that a process lives; how many do.
@@ -145,14 +160,18 @@ impl<'t> Books<'t> {
         write().map_err(|error| sql_error(self.path, error))
     }
 
-    fn page(&mut self, group: &Arc<Group>) -> Result<&mut Page<QuotaRecord>, LimiterError> {
-        if !self.quotas.contains_key(group) {
+    /// The record, and whether there is one.
+    fn page(&mut self, group: &Arc<Group>) -> Result<(&mut QuotaRecord, bool), LimiterError> {
+        if !self.kept.quotas.contains_key(group) {
             let bytes = self.read(&quota(group))?;
             let record = bytes.map(|bytes| QuotaRecord::from_bytes(&bytes)).transpose()?;
-            let page = Page { record: record.clone().unwrap_or_default(), stored: record };
-            self.quotas.insert(Arc::clone(group), page);
+            self.kept.quotas.insert(Arc::clone(group), record);
         }
-        Ok(self.quotas.entry(Arc::clone(group)).or_default())
+        let stored = self.kept.quotas.get(group).and_then(Option::as_ref);
+        let is_stored = stored.is_some();
+        let record =
+            self.quotas.entry(Arc::clone(group)).or_insert_with(|| stored.cloned().unwrap_or_default());
+        Ok((record, is_stored))
     }
 }
 
@@ -162,7 +181,7 @@ impl Home for Books<'_> {
         group: &Arc<Group>,
         edit: impl FnOnce(&mut QuotaRecord) -> R,
     ) -> Result<R, LimiterError> {
-        Ok(edit(&mut self.page(group)?.record))
+        Ok(edit(self.page(group)?.0))
     }
 
     fn known_quota<R>(
@@ -170,9 +189,9 @@ impl Home for Books<'_> {
         group: &Arc<Group>,
         edit: impl FnOnce(&mut QuotaRecord) -> R,
     ) -> Result<Option<R>, LimiterError> {
-        let page = self.page(group)?;
-        let known = page.stored.is_some() || page.record.is_news(&QuotaRecord::default());
-        Ok(known.then(|| edit(&mut page.record)))
+        let (record, is_stored) = self.page(group)?;
+        let known = is_stored || record.is_news(&QuotaRecord::default());
+        Ok(known.then(|| edit(record)))
     }
 
     fn scope(&mut self, scope: &Scope) -> Result<Option<ScopeRecord>, LimiterError> {
@@ -216,12 +235,14 @@ impl Home for Books<'_> {
     }
 
     fn is_new(&mut self, epoch: u64, number: u64, now: Millis) -> Result<bool, LimiterError> {
-        if !self.issuers.contains_key(&epoch) {
+        let known = self.issuers.contains_key(&epoch) || self.kept.issuers.contains_key(&epoch);
+        if !known {
             let bytes = self.read(&issuer(epoch))?;
             let record = bytes.map(|bytes| IssuerRecord::from_bytes(&bytes)).transpose()?;
             self.issuers.insert(epoch, record.unwrap_or_default());
         }
-        let record = self.issuers.entry(epoch).or_default();
+        let stored = || self.kept.issuers.get(&epoch).cloned().unwrap_or_default();
+        let record = self.issuers.entry(epoch).or_insert_with(stored);
         record.heard_at = now;
         Ok(record.is_new(number))
     }
@@ -234,7 +255,7 @@ impl Home for Books<'_> {
     }
 
     fn counted(&mut self, key: &KeyId) -> Result<CounterRecord, LimiterError> {
-        if let Some(record) = self.counters.get(key) {
+        if let Some(record) = self.counters.get(key).or_else(|| self.kept.counters.get(key)) {
             return Ok(*record);
         }
         let bytes = self.read(&counter(key))?;

@@ -10,6 +10,7 @@ mod books;
 mod checkpoints;
 mod error;
 mod file;
+mod kept;
 mod limiter;
 mod line;
 mod options;

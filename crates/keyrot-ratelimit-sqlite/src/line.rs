@@ -167,22 +167,27 @@ mod tests {
     use std::time::Duration;
 
     use keyrot_core::{
-        Ask, Candidate, Group, KeyId, LimiterError, Limits, Reservation, Reserved, SettleBatch, SystemClock,
+        Ask, Candidate, Group, KeyId, LimiterError, Limits, ManualClock, Reservation, Reserved, SettleBatch,
     };
     use rusqlite::Connection;
     use tempfile::TempDir;
     use tokio::sync::oneshot::{self, Receiver};
 
     use super::*;
+    use crate::session::LOOK_EVERY;
 
     type Told<T> = Receiver<Result<T, LimiterError>>;
 
     /// A line whose file is open, in a folder of its own. Nobody serves it but those who come alone.
     fn open() -> (TempDir, Line, Served) {
+        open_at(&ManualClock::default())
+    }
+
+    fn open_at(clock: &ManualClock) -> (TempDir, Line, Served) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db").into();
-        let mut writer =
-            Writer::new(path, "p".to_owned(), Duration::from_secs(20), Arc::new(SystemClock), false);
+        let clock = Arc::new(clock.clone());
+        let mut writer = Writer::new(path, "p".to_owned(), Duration::from_secs(20), clock, false);
         let (question, mut told) = reserve();
         let answer = writer.book(std::slice::from_ref(&question)).pop().unwrap();
         question.tell(answer);
@@ -255,8 +260,10 @@ mod tests {
         line.present.with_thread.store(0, Ordering::Release);
         assert!(!is_answered_at_once(&line).await, "another process wrote just now");
 
-        let (folder, line, _served) = open();
+        let clock = ManualClock::default();
+        let (folder, line, _served) = open_at(&clock);
         std::fs::rename(folder.path().join("state.db"), folder.path().join("moved.db")).unwrap();
+        clock.advance(LOOK_EVERY);
         assert!(!is_answered_at_once(&line).await, "another file has to be opened");
         assert!(!folder.path().join("state.db").exists());
 

@@ -1,7 +1,7 @@
 //! An open file: found sound or moved aside, with our tables in it.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyrot_core::{LimiterError, Millis};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
@@ -9,8 +9,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use crate::checkpoints::LOG_BYTES;
 use crate::error::{is_busy, is_damage, not_ours, sql_error};
 use crate::file::{self, Identity};
+use crate::kept::Kept;
 use crate::patience::Patience;
 use crate::schema::{self, Owner, Pool};
+
+/// How often it is looked whether the file is still there: that takes a twentieth of a transaction.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// What is to be opened.
 pub(crate) struct Place<'p> {
@@ -19,12 +23,17 @@ pub(crate) struct Place<'p> {
     /// What the pool will be known by if it has to be made.
     pub(crate) new_memory: i64,
     pub(crate) now: Millis,
+    pub(crate) looked_at: Instant,
 }
 
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) pool: Pool,
+    /// Taken by a transaction and put back when it is committed.
+    pub(crate) kept: Kept,
     identity: Identity,
+    /// When the file was last seen to be in its place.
+    looked_at: Instant,
 }
 
 impl Session {
@@ -92,12 +101,26 @@ impl Session {
         }
         let pool = schema::pool(&connection, place.pool, place.new_memory).map_err(sql)?;
         connection.execute_batch("COMMIT").map_err(sql)?;
-        Ok(Self { connection, pool, identity: file::identity(path) })
+        Ok(Self {
+            connection,
+            pool,
+            kept: Kept::default(),
+            identity: file::identity(path),
+            looked_at: place.looked_at,
+        })
     }
 
-    /// False if the file was moved or removed since: what is written to it is lost.
-    pub(crate) fn is_in_place(&self, path: &Path) -> bool {
-        file::identity(path) == self.identity
+    /// False if the file was moved or removed since: what is written to it is lost, as if it had been written
+    /// just before. So it is enough to look now and then.
+    pub(crate) fn is_in_place(&mut self, path: &Path, now: Instant) -> bool {
+        if now.saturating_duration_since(self.looked_at) < LOOK_EVERY {
+            return true;
+        }
+        let is_there = file::identity(path) == self.identity;
+        if is_there {
+            self.looked_at = now;
+        }
+        is_there
     }
 
     /// `to_write`: nobody else writes until the end of the transaction.

@@ -68,8 +68,7 @@ impl Writer {
 
     /// What it is told; `None` if anybody or anything has to be waited for: another process, the disk.
     pub(crate) fn book_at_once(&mut self, question: &Question) -> Option<Result<Answer, LimiterError>> {
-        let is_open = self.session.as_ref().is_some_and(|session| session.is_in_place(&self.path));
-        if !is_open || self.turns.met_lately(self.clock.now()) || self.checkpoints.wait_for_disk() {
+        if !self.is_open() || self.turns.met_lately(self.clock.now()) || self.checkpoints.wait_for_disk() {
             return None;
         }
         let session = self.session.take()?;
@@ -111,17 +110,18 @@ impl Writer {
         suspect: bool,
         patience: &mut Patience<'_>,
     ) -> Result<Vec<Answer>, LimiterError> {
-        let session = match self.session.take().filter(|session| session.is_in_place(&self.path)) {
+        let is_open = self.is_open();
+        let session = match self.session.take().filter(|_| is_open) {
             Some(session) => session,
             None => self.open(suspect, patience)?,
         };
         self.try_book(session, batch)
     }
 
-    fn try_book(&mut self, session: Session, batch: &[Question]) -> Result<Vec<Answer>, LimiterError> {
+    fn try_book(&mut self, mut session: Session, batch: &[Question]) -> Result<Vec<Answer>, LimiterError> {
         self.checkpoints.about_to_commit();
         let writes = batch.iter().any(Question::writes);
-        let done = self.book_in(&session, batch, writes);
+        let done = self.book_in(&mut session, batch, writes);
         let is_sound = match &done {
             Ok(_) => true,
             Err(error) => (is_busy(error) || !is_of_file(error)) && session.roll_back().is_ok(),
@@ -152,12 +152,18 @@ impl Writer {
         }
     }
 
+    fn is_open(&mut self) -> bool {
+        let now = self.clock.now();
+        self.session.as_mut().is_some_and(|session| session.is_in_place(&self.path, now))
+    }
+
     fn open(&mut self, suspect: bool, patience: &mut Patience<'_>) -> Result<Session, LimiterError> {
         let place = Place {
             path: &self.path,
             pool: &self.pool,
             new_memory: self.rng.i64(..),
             now: wall(&*self.clock),
+            looked_at: self.clock.now(),
         };
         let session = Session::open(&place, suspect, patience)?;
         self.checkpoints.opened();
@@ -171,16 +177,17 @@ impl Writer {
 
     fn book_in(
         &mut self,
-        session: &Session,
+        session: &mut Session,
         batch: &[Question],
         writes: bool,
     ) -> Result<Vec<Answer>, LimiterError> {
         let sql = |error| sql_error(&self.path, error);
         session.begin(writes).map_err(sql)?;
         let now = wall(&*self.clock); // after the lock is ours, so that times follow the order of writers
-        let mut books =
-            Books::open(&session.connection, &self.path, session.pool.id, now, &mut self.reservations)?;
-        let has_forgotten = self.memory != Some(session.pool.memory);
+        let kept = std::mem::take(&mut session.kept);
+        let (connection, pool) = (&session.connection, session.pool);
+        let mut books = Books::open(connection, &self.path, pool.id, now, &mut self.reservations, kept)?;
+        let has_forgotten = self.memory != Some(pool.memory);
         let mut answers = Vec::with_capacity(batch.len());
         for question in batch {
             if has_forgotten && matches!(question, Question::Reserve { .. }) {
@@ -189,12 +196,14 @@ impl Writer {
             answers.push(question.put(&mut books, now)?);
         }
         if writes {
-            books.prune()?;
             books.write_back()?;
+            books.prune()?;
         }
+        let kept = books.close();
         session.commit().map_err(sql)?;
+        session.kept = kept;
         if batch.iter().any(|question| matches!(question, Question::Settle { recalls: true, .. })) {
-            self.memory = Some(session.pool.memory);
+            self.memory = Some(pool.memory);
         }
         Ok(answers)
     }

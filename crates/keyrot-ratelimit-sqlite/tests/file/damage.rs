@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use keyrot_core::{LimiterErrorKind, PastCalls, RateLimiter, Verdict};
 use rusqlite::Connection;
@@ -70,6 +71,7 @@ async fn a_file_that_is_removed_while_it_is_in_use_is_made_anew() {
     for suffix in ["", "-wal", "-shm"] {
         fs::remove_file(place.folder.path().join(format!("state.db{suffix}"))).unwrap();
     }
+    place.clock.advance(Duration::from_millis(5)); // it is looked now and then
     take(&quiet, &of).await;
     assert_eq!(usage(&quiet, &of).await.minute_requests, 1);
     // a caller with books of his own first says what he remembers

@@ -80,7 +80,7 @@ async fn what_nobody_needs_any_more_is_dropped_from_the_file() {
     let limiter = place.limiter();
     let key = KeyId::parse("k").unwrap();
     let mut told = batch(1, vec![take(&limiter, &candidate("p")).await], vec![block(&Scope::Host)]);
-    told.tallies = vec![Tally { key, used_at: 5, successes: 1, errors: 0, abandoned: 0 }];
+    told.tallies = vec![Tally { key: key.clone(), used_at: 5, successes: 1, errors: 0, abandoned: 0 }];
     limiter.settle(told).await.unwrap();
     let all = ["counter:k", "issuer:0000000000000001", "quota:p/m", "scope:host"];
     assert_eq!(place.rows(), all);
@@ -94,7 +94,10 @@ async fn what_nobody_needs_any_more_is_dropped_from_the_file() {
     assert_eq!(day_is_over, [all[0], all[1], "quota:zero/m", all[3]]);
     assert_eq!(hours(5).await, [all[0], "quota:zero/m", all[3]]);
     assert_eq!(hours(26).await, [all[0], "quota:zero/m"]);
+    let counted = async || limiter.snapshot(&[], &[], &[key.clone()]).await.unwrap().counters[0].successes;
+    assert_eq!(counted().await, 1);
     assert_eq!(hours(7 * 24).await, ["quota:zero/m"]);
+    assert_eq!(counted().await, 0, "nor does whoever wrote it know it any more");
 }
 
 #[tokio::test]
