@@ -94,7 +94,8 @@ async fn what_nobody_needs_any_more_is_dropped_from_the_file() {
     assert_eq!(day_is_over, [all[0], all[1], "quota:zero/m", all[3]]);
     assert_eq!(hours(5).await, [all[0], "quota:zero/m", all[3]]);
     assert_eq!(hours(26).await, [all[0], "quota:zero/m"]);
-    let counted = async || limiter.snapshot(&[], &[], &[key.clone()]).await.unwrap().counters[0].successes;
+    let counted =
+        async || limiter.snapshot(&[], &[], std::slice::from_ref(&key)).await.unwrap().counters[0].successes;
     assert_eq!(counted().await, 1);
     assert_eq!(hours(7 * 24).await, ["quota:zero/m"]);
     assert_eq!(counted().await, 0, "nor does whoever wrote it know it any more");
