@@ -37,7 +37,7 @@ fn main() {
             place: &place,
             open,
             arguments: &[],
-            speed: 3000,
+            speed: 1000,
             processes: 8,
             calls: 200_000,
             kills: 100,

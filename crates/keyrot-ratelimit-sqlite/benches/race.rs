@@ -26,6 +26,6 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("state.db");
     let place = path.to_str().expect("a path in UTF-8");
-    let race = Race { place, open, arguments: &[], speed: 3000, processes: 8, calls: 200_000, kills: 100 };
+    let race = Race { place, open, arguments: &[], speed: 1000, processes: 8, calls: 200_000, kills: 100 };
     println!("{}\n{}", Outcome::HEAD, race.run().row("SQLite", race.processes));
 }
