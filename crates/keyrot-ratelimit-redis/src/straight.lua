@@ -37,7 +37,7 @@ if pool_version == 1 and (known == 0 or known == incarnation) and pool_until - w
         local front = pack(FRONT, 1, 2, now, ahead, begun, requests, tokens, day_end, day_count)
         local newest = pack('<I6I2I4', now, had, held)
         if from == 114 and to < #bytes and now + WINDOW - ahead <= day_end then
-          -- its length stays, and it lives until the day's end as it did: writing all of it costs twice as much
+          -- its length stays, and it lives until the day's end as it did: to write all of it costs a quarter more
           call('SETRANGE', key, 0, front)
           call('SETRANGE', key, to, newest)
         else
